@@ -1,0 +1,106 @@
+"""The topic catalogue: names, keys, retention, cleanup, readers. Nothing else names a topic.
+
+`spec(settings)` says what the broker should have; `veilstream.transport.admin` creates it and checks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from veilstream.settings import KafkaSettings
+
+__all__ = ["CATALOGUE", "Topic", "TopicSpec", "specs", "topic_name"]
+
+Retention = Literal["raw", "protected", "quarantine", "days", "forever"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One row of the catalogue. `short` is the name without the prefix."""
+
+    short: str
+    key: str
+    readers: str
+    cleanup: Literal["delete", "compact"]
+    retention: Retention
+    partitioned: bool  # False: one partition, so that the order is total
+    log_append_time: bool = False
+
+
+CATALOGUE: dict[str, Topic] = {
+    topic.short: topic
+    for topic in (
+        Topic("interactions.raw", "HMAC of tenant and subject", "processors only", "delete", "raw", True),
+        Topic(
+            "interactions.protected",
+            "subject token",
+            "workers, analysts",
+            "delete",
+            "protected",
+            True,
+            log_append_time=True,
+        ),
+        Topic(
+            "interactions.quarantine",
+            "HMAC of the raw key",
+            "the tenant's officer; value encrypted",
+            "delete",
+            "quarantine",
+            True,
+        ),
+        Topic("subjects.keys", "subject token", "key service", "compact", "forever", True),
+        Topic("subjects.erasures", "subject token", "shredder", "delete", "forever", True),
+        Topic("ledger.journal", "budget", "the ledger; people encrypted", "delete", "forever", False),
+        Topic("budget.events", "budget", "anyone: public parameters only", "delete", "forever", False),
+        Topic("budget.alerts", "alert fingerprint", "anyone", "compact", "forever", False),
+        Topic(
+            "operator.signals", "source", "operators: exact counts, losses, denials", "delete", "days", False
+        ),
+        Topic(
+            "models.releases", "tenant and model", "anyone who may use the model", "compact", "forever", False
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """What the broker should have for a topic."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    configs: dict[str, str]
+
+
+def topic_name(kafka: KafkaSettings, short: str) -> str:
+    """Full name of a catalogued topic."""
+    return kafka.topic_prefix + CATALOGUE[short].short
+
+
+def specs(kafka: KafkaSettings) -> list[TopicSpec]:
+    """The whole catalogue under these settings."""
+    hours = {
+        "raw": kafka.raw_retention_hours,
+        "protected": kafka.protected_retention_hours,
+        "quarantine": kafka.quarantine_retention_hours,
+        "days": 7 * 24.0,
+    }
+    found = []
+    for topic in CATALOGUE.values():
+        retention_ms = -1 if topic.retention == "forever" else int(hours[topic.retention] * 3_600_000)
+        configs = {
+            "cleanup.policy": topic.cleanup,
+            "retention.ms": str(retention_ms),
+            "retention.bytes": "-1",
+            "min.insync.replicas": str(kafka.min_insync_replicas),
+            # Quarantine holds a whole record, encrypted and in base64: room for a third more, and headers.
+            "max.message.bytes": str(kafka.max_record_bytes * (2 if "interactions" in topic.short else 1)),
+            "message.timestamp.type": "LogAppendTime" if topic.log_append_time else "CreateTime",
+        }
+        if topic.short == "subjects.keys":
+            configs["max.compaction.lag.ms"] = str(24 * 3_600_000)
+        partitions = kafka.partitions if topic.partitioned else 1
+        found.append(TopicSpec(topic_name(kafka, topic.short), partitions, kafka.replication_factor, configs))
+    return found

@@ -1,0 +1,109 @@
+"""Every metric and log event that veilstream can emit. `docs/telemetry.md` is checked against it.
+
+`audience` follows the boundary of the guarantee: **public** metrics are functions of public parameters;
+**operator** metrics (exact counts, losses, denials, lag) stay inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["EVENTS", "METRICS", "Event", "Metric"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric; the name gets the prefix `veilstream_`."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    audience: Literal["public", "operator"]
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A log event and the fields that it may carry."""
+
+    name: str
+    help: str
+    fields: tuple[str, ...] = ()
+
+
+METRICS: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric("records_processed", "counter", "Records that left the processor.", "operator", ("outcome",)),
+        Metric(
+            "record_errors", "counter", "Records sent to quarantine, by kind of error.", "operator", ("kind",)
+        ),
+        Metric("findings", "counter", "Personal data found, by kind.", "operator", ("kind",)),
+        Metric("batch_seconds", "histogram", "Time from taking a batch to its acknowledgement.", "operator"),
+        Metric("consumer_lag", "gauge", "Records not yet processed.", "operator", ("topic", "partition")),
+        Metric("ledger_charges", "counter", "Charges, by outcome.", "operator", ("budget", "outcome")),
+        Metric(
+            "ledger_outbox", "gauge", "Entries that the relay has not yet moved.", "operator", ("budget",)
+        ),
+        Metric("window_people", "gauge", "People in the last window, exact.", "operator", ("model",)),
+        Metric("training_loss", "gauge", "Loss of the last step on private data.", "operator", ("model",)),
+        Metric("training_seconds", "histogram", "Time to train a window.", "operator", ("model",)),
+        Metric(
+            "alert_delivery_failures", "counter", "Deliveries that a sink refused.", "operator", ("sink",)
+        ),
+        Metric("budget_epsilon", "gauge", "The budget's ε.", "public", ("budget",)),
+        Metric("budget_epsilon_spent", "gauge", "ε of the public odometer.", "public", ("budget",)),
+        Metric("budget_fraction", "gauge", "Share of the budget spent.", "public", ("budget",)),
+        Metric("budget_events", "counter", "Budget events seen, by event.", "public", ("budget", "event")),
+        Metric("releases", "counter", "Models released.", "public", ("model",)),
+        Metric("alerts", "counter", "Alerts, by rule and state.", "public", ("rule", "state")),
+    )
+}
+
+EVENTS: dict[str, Event] = {
+    e.name: e
+    for e in (
+        Event("role_started", "A role is ready.", ("role", "port")),
+        Event("role_stopped", "A role has stopped.", ("role", "reason")),
+        Event("role_failed", "A role ended by an error.", ("role", "code", "error_type", "message")),
+        Event("topics_ready", "The topic catalogue is in place.", ("created", "verified")),
+        Event(
+            "record_quarantined",
+            "A record went to quarantine.",
+            ("code", "kind", "path", "partition", "offset"),
+        ),
+        Event(
+            "batch_failed",
+            "A batch could not be delivered and will be read again.",
+            ("error_type", "records"),
+        ),
+        Event("partitions_assigned", "Partitions changed hands.", ("partitions",)),
+        Event("budget_created", "A budget exists.", ("budget", "epsilon", "delta")),
+        Event("budget_raised", "A budget was raised.", ("budget", "epsilon")),
+        Event("window_sealed", "A window is closed by the schedule.", ("model", "start", "end")),
+        Event("window_charged", "A window was paid for.", ("budget", "seq", "epsilon_spent", "attempt")),
+        Event("window_refused", "A window could not be paid for.", ("budget", "reason")),
+        Event(
+            "attempt_abandoned",
+            "An attempt that did not finish; its charge stays.",
+            ("budget", "reservation"),
+        ),
+        Event("model_released", "A model was released.", ("model", "release", "epsilon_spent")),
+        Event("training_progress", "A window is being trained.", ("model", "step", "steps")),
+        Event("lease_taken", "A lease was taken.", ("name", "epoch")),
+        Event("lease_lost", "A lease went to another process.", ("name", "epoch")),
+        Event("journal_relayed", "Entries reached the journal.", ("budget", "seq")),
+        Event("alert_fired", "An alert was delivered.", ("fingerprint", "rule", "severity", "state")),
+        Event("sink_failed", "A sink did not take an alert.", ("sink", "error_type", "attempt")),
+        Event("broker_unreachable", "Kafka cannot be reached; trying again.", ("error_type", "attempt")),
+        Event("store_unreachable", "The store cannot be reached; trying again.", ("error_type", "attempt")),
+        Event("child_started", "A child process runs.", ("role", "pid")),
+        Event("child_ended", "A child process ended.", ("role", "pid", "exit_code")),
+        Event(
+            "third_party",
+            "A library's own log line, without its arguments.",
+            ("logger", "template", "error_type"),
+        ),
+    )
+}
