@@ -10,7 +10,7 @@ from typing import Literal
 
 from veilstream.settings import KafkaSettings
 
-__all__ = ["CATALOGUE", "Topic", "TopicSpec", "specs", "topic_name"]
+__all__ = ["CATALOGUE", "Topic", "TopicSpec", "max_message_bytes", "specs", "topic_name"]
 
 Retention = Literal["raw", "protected", "quarantine", "days", "forever"]
 
@@ -79,6 +79,18 @@ def topic_name(kafka: KafkaSettings, short: str) -> str:
     return kafka.topic_prefix + CATALOGUE[short].short
 
 
+def max_message_bytes(kafka: KafkaSettings, short: str) -> int:
+    """Largest record batch that a topic takes.
+
+    Raw takes twice the limit, so that a record over the limit reaches quarantine instead of being lost at a
+    foreign producer. Quarantine holds such a record whole, encrypted and in base64 twice (16/9), and so twice
+    that again.
+    """
+    if short == "interactions.quarantine":
+        return 4 * kafka.max_record_bytes
+    return 2 * kafka.max_record_bytes if short.startswith("interactions.") else kafka.max_record_bytes
+
+
 def specs(kafka: KafkaSettings) -> list[TopicSpec]:
     """The whole catalogue under these settings."""
     hours = {
@@ -95,8 +107,7 @@ def specs(kafka: KafkaSettings) -> list[TopicSpec]:
             "retention.ms": str(retention_ms),
             "retention.bytes": "-1",
             "min.insync.replicas": str(kafka.min_insync_replicas),
-            # Quarantine holds a whole record, encrypted and in base64: room for a third more, and headers.
-            "max.message.bytes": str(kafka.max_record_bytes * (2 if "interactions" in topic.short else 1)),
+            "max.message.bytes": str(max_message_bytes(kafka, topic.short)),
             "message.timestamp.type": "LogAppendTime" if topic.log_append_time else "CreateTime",
         }
         if topic.short == "subjects.keys":

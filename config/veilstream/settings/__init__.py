@@ -112,6 +112,14 @@ class ProcessorSettings(_Section):
     policy: str = Field("strict", description="Name of a policy preset, or the path of a policy file.")
     batch_records: Count = Field(200, description="Records taken at once.")
     batch_seconds: Positive = Field(0.1, description="How long to wait for a batch to fill, in seconds.")
+    session_seconds: Annotated[float, Field(ge=6, le=300)] = Field(
+        30.0, description="Silence after which a processor's partitions go to others, in seconds."
+    )
+    instance: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="Stable name of one processor: restarted under it, it has its partitions back at once.",
+    )
 
 
 class WorkerSettings(_Section):
@@ -133,6 +141,9 @@ class WorkerSettings(_Section):
         2.0, description="Wait after a window's end before it is sealed."
     )
     max_windows: Annotated[int, Field(ge=0)] = Field(0, description="Stop after so many windows; 0 is never.")
+    max_attempts: Count = Field(
+        5, description="Charged attempts at one window before the worker gives up: each costs the same."
+    )
     population: Count = Field(
         1000, description="Public estimate of people in a window; sets the expected batch."
     )
@@ -159,6 +170,7 @@ class AlertingSettings(_Section):
         (0.5, 0.8, 0.95, 1.0), description="Fractions of ε spent at which an alert fires."
     )
     webhook_url: SecretStr | None = Field(None, description="Address that gets each alert as JSON, if set.")
+    webhook_timeout_seconds: Positive = Field(10.0, description="How long one webhook delivery may take.")
     runbook_base: str = Field("docs/operations.md#", description="Prefix of each alert's runbook link.")
 
 

@@ -47,10 +47,24 @@ METRICS: dict[str, Metric] = {
             "ledger_outbox", "gauge", "Entries that the relay has not yet moved.", "operator", ("budget",)
         ),
         Metric("window_people", "gauge", "People in the last window, exact.", "operator", ("model",)),
+        Metric(
+            "window_records",
+            "counter",
+            "Records read for training, by outcome.",
+            "operator",
+            ("model", "outcome"),
+        ),
         Metric("training_loss", "gauge", "Loss of the last step on private data.", "operator", ("model",)),
         Metric("training_seconds", "histogram", "Time to train a window.", "operator", ("model",)),
         Metric(
             "alert_delivery_failures", "counter", "Deliveries that a sink refused.", "operator", ("sink",)
+        ),
+        Metric(
+            "budget_events_skipped",
+            "counter",
+            "Budget events that alerting could not read, by kind of error.",
+            "operator",
+            ("kind",),
         ),
         Metric("budget_epsilon", "gauge", "The budget's ε.", "public", ("budget",)),
         Metric("budget_epsilon_spent", "gauge", "ε of the public odometer.", "public", ("budget",)),
@@ -95,6 +109,16 @@ EVENTS: dict[str, Event] = {
         Event("lease_lost", "A lease went to another process.", ("name", "epoch")),
         Event("journal_relayed", "Entries reached the journal.", ("budget", "seq")),
         Event("alert_fired", "An alert was delivered.", ("fingerprint", "rule", "severity", "state")),
+        Event(
+            "budget_event_skipped",
+            "A budget event of an unknown type or version, or a malformed one, was passed over.",
+            ("kind", "path", "partition", "offset"),
+        ),
+        Event(
+            "budget_event_gap",
+            "A budget's sequence has a hole: events are missing from the topic.",
+            ("budget", "seq", "expected"),
+        ),
         Event("sink_failed", "A sink did not take an alert.", ("sink", "error_type", "attempt")),
         Event("broker_unreachable", "Kafka cannot be reached; trying again.", ("error_type", "attempt")),
         Event("store_unreachable", "The store cannot be reached; trying again.", ("error_type", "attempt")),

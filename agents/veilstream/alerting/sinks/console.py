@@ -1,0 +1,54 @@
+"""The console: a panel where a person looks on, a line of JSON where a program reads."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TextIO
+
+from veilstream.alerting.sinks.thread import in_thread
+from veilstream.events.codec import dumps
+
+__all__ = ["ConsoleSink", "render"]
+
+_COLOURS = {"info": "cyan", "warning": "yellow", "critical": "red"}
+
+
+class ConsoleSink:
+    """Writes to `stream`: standard error by default, since standard output belongs to a command's result."""
+
+    name = "console"
+
+    def __init__(self, stream: TextIO | None = None, *, timeout_seconds: float = 5.0) -> None:
+        self._stream = stream or sys.stderr
+        self._timeout_seconds = timeout_seconds
+
+    async def deliver(self, alert: dict[str, Any]) -> None:
+        """Raises OSError where the stream is closed, TimeoutError where nobody reads it."""
+        await in_thread(lambda: self._write(alert), timeout_seconds=self._timeout_seconds)
+
+    def _write(self, alert: dict[str, Any]) -> None:
+        self._stream.write(render(alert, as_panel=self._stream.isatty()))
+        self._stream.flush()
+
+
+def render(alert: dict[str, Any], *, as_panel: bool) -> str:
+    """The text of an alert, line end included."""
+    if not as_panel:
+        return dumps({"alert": alert}).decode() + "\n"
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.text import Text
+
+    resolved = alert["state"] == "resolved"
+    body = Text(f"{alert['description']}\n")
+    body.append(f"Runbook: {alert['runbook']}", style="dim")
+    panel = Panel(
+        body,
+        title=Text(f"{'resolved' if resolved else alert['severity']} · {alert['summary']}"),
+        border_style="green" if resolved else _COLOURS[alert["severity"]],
+        title_align="left",
+    )
+    console = Console(force_terminal=True)
+    with console.capture() as captured:
+        console.print(panel)
+    return captured.get()

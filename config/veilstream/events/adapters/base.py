@@ -1,0 +1,115 @@
+"""What the adapters share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import orjson
+
+from veilstream.errors import RecordInvalid
+from veilstream.events.codec import check
+from veilstream.events.types import INTERACTION
+
+__all__ = ["Adapter", "deterministic_id", "interaction", "part", "refuse", "text"]
+
+_LONGEST_ID = 256
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One format."""
+
+    name: str
+    reader: Callable[[Any, str, str | None], list[dict[str, Any]]]
+    words: Sequence[str] = ()
+    fixed: Sequence[str] = ()
+
+    def read(self, obj: Any, *, tenant: str, subject: str | None) -> list[dict[str, Any]]:
+        """The interactions in one parsed line.
+
+        Args:
+            obj: the line, parsed. It is not changed, and parts of it are shared with the result.
+            tenant: whose it is.
+            subject: whom it is about; where it is None the line may say so itself.
+
+        Raises:
+            RecordInvalid: not of this format; the path has only words of the format.
+        """
+        try:
+            interactions = self.reader(obj, tenant, subject)
+            for value in interactions:
+                check(INTERACTION, value)
+        except RecordInvalid:
+            raise
+        except Exception as error:
+            # Not a Python value that JSON has, or nested beyond reason.
+            raise RecordInvalid("schema", "$", detail=type(error).__name__) from None
+        return interactions
+
+
+def refuse(path: str, takes: str) -> NoReturn:
+    """The line is not of the format: where, and what should stand there."""
+    raise RecordInvalid("schema", path, detail=f"takes {takes}")
+
+
+def interaction(
+    *,
+    conversation: str,
+    messages: list[dict[str, Any]],
+    tenant: str,
+    subject: str | None,
+    attributes: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    value: dict[str, Any] = {"conversation": conversation, "messages": messages}
+    if attributes:
+        value["attributes"] = attributes
+    value["privacy"] = {"tenant": tenant, "subject": subject}
+    return value
+
+
+def deterministic_id(obj: Any) -> str:
+    """An id for a line that has none: the same for the same line."""
+    canonical = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
+    return "sha256-" + hashlib.sha256(canonical).hexdigest()
+
+
+def text(value: Any) -> str | None:
+    """A non-empty string that can be an id, or None."""
+    return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_ID else None
+
+
+_NEEDS: dict[str, tuple[str, type | None]] = {
+    "text": ("content", str),
+    "reasoning": ("content", str),
+    "tool_call": ("name", str),
+    "tool_call_response": ("response", None),
+    "blob": ("content", str),
+    "file": ("file_id", str),
+    "uri": ("uri", str),
+    "generic": ("type", str),
+}
+
+
+def part(value: Any) -> dict[str, Any]:
+    """A part of the contract's model as it is; anything else whole inside a generic part."""
+    if isinstance(value, dict):
+        said = value.get("type")
+        needs = _NEEDS.get(said) if isinstance(said, str) else None
+        if needs is not None and needs[0] in value and _optional_fields_hold(value):
+            field, kind = needs
+            if kind is None or isinstance(value[field], kind):
+                return value
+    elif isinstance(value, str):
+        return {"type": "text", "content": value}
+    return {"type": "generic", "value": value}
+
+
+def _optional_fields_hold(value: dict[str, Any]) -> bool:
+    for name, null in (("id", True), ("modality", False), ("mime_type", True)):
+        found = value.get(name, "")
+        if not (isinstance(found, str) or (null and found is None)):
+            return False
+    return True

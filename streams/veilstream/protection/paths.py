@@ -1,0 +1,60 @@
+"""Patterns of JSON paths, for policy rules and for an event's structure.
+
+`*` is one key, `**` any number of steps, `[]` any index, and `?field=a|b` at the end asks that the object
+which holds the value has `a` or `b` in `field`. A path that goes on inside an opened string (`{json}`) is
+matched too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from veilstream.events.walker import Leaf
+
+__all__ = ["PATTERN", "PathPattern", "PathSet"]
+
+PATTERN = re.compile(r"[A-Za-z0-9_*.\-\[\]{}:]+(?:\?[A-Za-z0-9_]+=[A-Za-z0-9_\-]+(?:\|[A-Za-z0-9_\-]+)*)?")
+_PIECE = re.compile(r"\*\*\.|\*\*|\*|[^*]+")
+_MEANING = {"**.": r"(?:.*[.}\]])?", "**": r".*", "*": r"[^.\[\]]*"}
+
+
+class PathPattern:
+    """One pattern."""
+
+    def __init__(self, text: str) -> None:
+        if not PATTERN.fullmatch(text):
+            raise ValueError("not a path pattern")
+        path, _, condition = text.partition("?")
+        self.field, _, values = condition.partition("=")
+        self.values = frozenset(values.split("|"))
+        self.regex = "".join(_MEANING.get(piece) or re.escape(piece) for piece in _PIECE.findall(path))
+        self._compiled = re.compile(self.regex + r"(?:\{json\})?", re.DOTALL)
+
+    def matches(self, leaf: Leaf) -> bool:
+        if not self._compiled.fullmatch(leaf.path):
+            return False
+        if not self.field:
+            return True
+        beside = leaf.owner.get(self.field) if leaf.owner else None
+        return isinstance(beside, str) and beside in self.values
+
+
+class PathSet:
+    """Several patterns behind one regular expression, which decides most leaves."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.patterns = [PathPattern(text) for text in texts]
+        joined = "|".join(pattern.regex for pattern in self.patterns)
+        self._any = re.compile(rf"(?:{joined})(?:\{{json\}})?", re.DOTALL) if self.patterns else None
+
+    def find(self, leaf: Leaf) -> int | None:
+        """The position of the first pattern that matches the leaf."""
+        if self._any is None or not self._any.fullmatch(leaf.path):
+            return None
+        for position, pattern in enumerate(self.patterns):
+            if pattern.matches(leaf):
+                return position
+        return None
+
+    def __contains__(self, leaf: object) -> bool:
+        return isinstance(leaf, Leaf) and self.find(leaf) is not None

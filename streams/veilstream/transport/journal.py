@@ -1,0 +1,169 @@
+"""The ledger's journal on Kafka, with its public projection and the releases.
+
+| topic | key | `ce_id` | value |
+|---|---|---|---|
+| `ledger.journal` | budget | `<budget>/<seq>` | ledger entry, inside the boundary |
+| `budget.events` | budget | `<budget>/<seq>` | its public projection |
+| `models.releases` | `<tenant>/<model>` | release id | model card |
+
+**Order.** The journal is acknowledged before an event is sent, and the events before a release: who sees a
+release can find its charge. Within a topic, batch after batch, each acknowledged before the next is sent, so
+a failure leaves a prefix and never a gap. The three topics have one partition.
+
+**Repeats.** When an answer is lost the caller appends again, and entries stand twice. `read` yields what
+stands there: the ledger drops repeats by budget and sequence (and would see one with another hash). Readers
+of the other topics drop repeats by `ce_id`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any, Self
+
+from aiokafka import AIOKafkaProducer
+
+from veilstream.contracts import JournalRecord
+from veilstream.errors import JournalBroken, RecordInvalid, RecordTooLarge
+from veilstream.events.cloudevents import Attributes
+from veilstream.events.codec import check, decode, dumps
+from veilstream.events.topics import topic_name
+from veilstream.events.types import BUDGET_EVENT, JOURNAL_ENTRY, RELEASE
+from veilstream.settings import KafkaSettings
+from veilstream.transport.errors import broker_errors
+from veilstream.transport.producing import RECORD_OVERHEAD_BYTES, start, stop
+from veilstream.transport.reading import read_to_end
+
+__all__ = ["KafkaJournal"]
+
+SOURCE = "veilstream/ledger"
+
+_Message = tuple[bytes, bytes, list[tuple[str, bytes]]]  # key, value, headers
+
+
+class KafkaJournal:
+    """`contracts.Journal` on Kafka.
+
+    As it is, each `append` connects and disconnects. `async with KafkaJournal(kafka) as journal:` keeps one
+    producer for many.
+    """
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._lock = asyncio.Lock()  # two appends at once would mix their order
+        self._keep = False
+        self._producer: AIOKafkaProducer | None = None
+
+    async def __aenter__(self) -> Self:
+        self._keep = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._keep = False
+        await self._disconnect()
+
+    async def append(self, records: Sequence[JournalRecord]) -> None:
+        """Write in order; return when the broker has acknowledged every one in all three topics.
+
+        Everything is checked before anything is sent.
+
+        Raises:
+            RecordInvalid, RecordTooLarge: a record breaks its schema or is over the limit; nothing was sent.
+            BrokerUnavailable: some may be written; append them all again.
+        """
+        if not records:
+            return
+        sections = [
+            (topic_name(self._kafka, "ledger.journal"), [self._entry(record) for record in records]),
+            (topic_name(self._kafka, "budget.events"), [self._event(record) for record in records]),
+            (
+                topic_name(self._kafka, "models.releases"),
+                [self._release(record.release) for record in records if record.release is not None],
+            ),
+        ]
+        async with self._lock:
+            try:
+                connection = self._producer or await start(
+                    self._kafka, max_batch_size=self._kafka.max_record_bytes
+                )
+                self._producer = connection
+                for topic, messages in sections:
+                    await self._write(connection, topic, messages)
+            except BaseException:
+                await (
+                    self._disconnect()
+                )  # an idempotent producer with a batch of unknown fate is not used again
+                raise
+            if not self._keep:
+                await self._disconnect()
+
+    async def read(self, budget: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Yield the journal's entries so far, of one budget or of all, in the journal's order; may repeat.
+
+        Raises:
+            JournalBroken: an entry cannot be read; says at which offset.
+            BrokerUnavailable, TopicMismatch: as `read_to_end`.
+        """
+        wanted = budget.encode("ascii") if budget is not None else None
+        async with aclosing(read_to_end(self._kafka, topic_name(self._kafka, "ledger.journal"))) as found:
+            async for record in found:
+                if wanted is not None and record.key != wanted:
+                    continue
+                try:
+                    yield decode(JOURNAL_ENTRY, record.value)
+                except RecordInvalid as error:
+                    raise JournalBroken(
+                        f"the journal's record at offset {record.offset} is no ledger entry ({error.kind})",
+                        hint="the journal is written by the ledger alone: see who else has access",
+                    ) from error
+
+    async def _write(self, connection: AIOKafkaProducer, topic: str, messages: list[_Message]) -> None:
+        """In as few batches as the record limit allows, one after the other."""
+        left = list(messages)
+        with broker_errors():
+            if left:
+                await connection.partitions_for(topic)
+            while left:
+                batch = connection.create_batch()
+                taken = 0
+                for key, value, headers in left:
+                    if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                        break
+                    taken += 1
+                delivery = await connection.send_batch(batch, topic, partition=0)
+                await delivery
+                del left[:taken]
+
+    async def _disconnect(self) -> None:
+        connection, self._producer = self._producer, None
+        if connection is not None:
+            await stop(connection, self._kafka)
+
+    def _entry(self, record: JournalRecord) -> _Message:
+        public = record.entry.get("public", {})
+        return self._message(
+            JOURNAL_ENTRY, record.budget, _event_id(public), public.get("time"), record.entry
+        )
+
+    def _event(self, record: JournalRecord) -> _Message:
+        public = record.public
+        return self._message(BUDGET_EVENT, record.budget, _event_id(public), public.get("time"), public)
+
+    def _release(self, card: dict[str, Any]) -> _Message:
+        key = f"{card.get('tenant')}/{card.get('model')}"
+        return self._message(RELEASE, key, str(card.get("release")), card.get("created"), card)
+
+    def _message(self, ce_type: str, key: str, ce_id: str, time: str | None, value: Any) -> _Message:
+        check(ce_type, value)
+        attributes = Attributes(type=ce_type, source=SOURCE, id=ce_id, time=str(time))
+        headers, data = attributes.to_headers(), dumps(value)
+        size = len(data) + len(key.encode()) + sum(len(name) + len(text) for name, text in headers)
+        if size + RECORD_OVERHEAD_BYTES > self._kafka.max_record_bytes:
+            raise RecordTooLarge(size, self._kafka.max_record_bytes - RECORD_OVERHEAD_BYTES)
+        return key.encode(), data, headers
+
+
+def _event_id(public: dict[str, Any]) -> str:
+    """Deterministic, so that a repeat is seen as one."""
+    return f"{public.get('budget')}/{public.get('seq')}"

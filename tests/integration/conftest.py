@@ -1,0 +1,110 @@
+"""A real Kafka and a real Valkey for the session, on loopback.
+
+Where Kafka cannot be had (no Java 17, no Maven and no jars) the tests fail: nothing here skips.
+
+* `kafka` — `KafkaSettings` of the session's broker. Use a topic prefix of your own, or:
+* `kafka_fresh` — the same with a prefix that is used once, and the catalogue created.
+* `store_url` — address of the session's store, as a string.
+* `store` — a `redis.asyncio` client of it, emptied before each test.
+* `own_kafka`, `own_store`, `own_tansu` — one for a single test, to stop, kill and start again.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+
+from veilstream.embedded.kafka import LocalKafka
+from veilstream.embedded.service import Broker
+from veilstream.embedded.tansu import LocalTansu
+from veilstream.embedded.valkey import LocalValkey
+from veilstream.settings import KafkaSettings
+from veilstream.transport import ensure_topics
+
+TIMEOUT_SECONDS = 20.0
+
+
+def settings_of(broker: Broker) -> KafkaSettings:
+    """Settings that reach this broker."""
+    return KafkaSettings.model_validate(
+        {
+            "bootstrap": broker.bootstrap,
+            "idempotence": broker.idempotence,
+            "request_timeout_seconds": TIMEOUT_SECONDS,
+        }
+    )
+
+
+def with_prefix(settings: KafkaSettings) -> KafkaSettings:
+    """The same broker, under a prefix that nobody used."""
+    return settings.model_copy(update={"topic_prefix": f"t{uuid.uuid4().hex[:12]}."})
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
+    """The session's Kafka. The cleaner looks often, so that compaction can be tested."""
+    quick = {"log.cleaner.backoff.ms": "200", "log.initial.task.delay.ms": "200"}
+    with LocalKafka(tmp_path_factory.mktemp("kafka"), settings=quick) as broker:
+        yield settings_of(broker)
+
+
+@pytest.fixture
+async def kafka_fresh(kafka: KafkaSettings) -> KafkaSettings:
+    """The session's Kafka with a catalogue of this test's own."""
+    fresh = with_prefix(kafka)
+    await ensure_topics(fresh)
+    return fresh
+
+
+@pytest.fixture(scope="session")
+def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The session's Valkey: append-only file, every write synced."""
+    with LocalValkey(tmp_path_factory.mktemp("valkey")) as valkey:
+        yield valkey.url
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client of the session's Valkey, which is empty at the start of the test."""
+    client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(store_url)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
+    """A Kafka of this test's own, started."""
+    broker = LocalKafka(tmp_path / "kafka")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def own_tansu(tmp_path: Path) -> Iterator[LocalTansu]:
+    """A Tansu of this test's own, started."""
+    broker = LocalTansu(tmp_path / "tansu")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> Iterator[LocalValkey]:
+    """A Valkey of this test's own, started."""
+    valkey = LocalValkey(tmp_path / "valkey")
+    valkey.start()
+    yield valkey
+    valkey.stop()
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The shared data folder: VEILSTREAM_DATA, or `../shared/data` beside the project."""
+    return Path(os.environ.get("VEILSTREAM_DATA", "../shared/data"))

@@ -1,0 +1,536 @@
+"""The ledger's scripts in a real Valkey: charges, attempts, leases; each against what is said of it."""
+
+import asyncio
+import base64
+import hashlib
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from veilstream.accounting import INFINITE
+from veilstream.errors import (
+    AccountingError,
+    BudgetExhausted,
+    BudgetExists,
+    BudgetUnknown,
+    ChargeInvalid,
+    Fenced,
+    LedgerDiffers,
+    StoreUnavailable,
+)
+from veilstream.keys import FileKeyProvider
+from veilstream.ledger import (
+    Charge,
+    Ledger,
+    Manifest,
+    MemoryJournal,
+    Relay,
+    Reservation,
+    dump,
+    durability,
+    verify,
+)
+from veilstream.ledger.store import Keys
+
+DELTA = 1e-6
+
+
+def people(*numbers: int) -> tuple[str, ...]:
+    digests = (hashlib.sha256(f"person {n}".encode()).digest()[:15] for n in numbers)
+    return tuple(base64.b32encode(digest).decode().lower() for digest in digests)
+
+
+def price(orders: Sequence[int], noise: float = 2.5) -> Charge:
+    return Charge.of(
+        orders,
+        sampling_rate=0.1,
+        noise_multiplier=noise,
+        steps=20,
+        clip_norm=1.0,
+        records_per_person=4,
+        expected_batch=100.0,
+    )
+
+
+def manifest(
+    window: int, who: Iterable[str], orders: Sequence[int] = (12,), *, budget: str = "b", **changes: Any
+) -> Manifest:
+    made = Manifest(budget, "acme", "m", (window * 60.0, window * 60.0 + 60.0), tuple(who), price(orders))
+    return replace(made, **changes)
+
+
+def card(reservation: Reservation, release: str = "r1", **changes: Any) -> dict[str, Any]:
+    inner = {
+        "unit": "subject",
+        "epsilon_spent": reservation.epsilon_spent,
+        "delta": DELTA,
+        "budget": "b",
+        "seq": reservation.seq,
+        "mechanism": "poisson_subsampled_gaussian",
+        "numerics": "real arithmetic",
+        "encoder": {},
+        "labels": [],
+    }
+    return {
+        "release": release,
+        "tenant": "acme",
+        "model": "m",
+        "created": "2026-11-24T00:00:00Z",
+        "parent": None,
+        "artifact": {"sha256": "0" * 64, "bytes": 1, "format": "safetensors", "location": "x"},
+        "card": {**inner, **changes},
+    }
+
+
+@pytest.fixture
+def ledger(store: Redis, tmp_path: Path) -> Ledger:
+    provider = FileKeyProvider(tmp_path / "keys")
+    provider.create_ledger()
+    return Ledger(store, provider.ledger(), provider=provider)
+
+
+async def events(ledger: Ledger, journal: MemoryJournal) -> list[dict[str, Any]]:
+    await Relay(ledger, journal, "test").drain()
+    return journal.events()
+
+
+# Budgets
+
+
+async def test_creating_again_changes_nothing_and_other_parameters_are_refused(ledger: Ledger) -> None:
+    first = await ledger.create_budget("b", "acme", 3.0, DELTA, [12])
+    assert await ledger.create_budget("b", "acme", 3.0, DELTA, [12]) == first
+    for other in (
+        {"epsilon": 4.0}, {"delta": 1e-7}, {"orders": [13]}, {"tenant": "zeta"}, {"mode": "individual"},
+    ):  # fmt: skip
+        with pytest.raises(BudgetExists):
+            await ledger.create_budget(
+                "b", **{"tenant": "acme", "epsilon": 3.0, "delta": DELTA, "orders": [12], **other}
+            )
+    assert await ledger.budgets() == ["b"]
+    assert (await ledger.show("b"))["seq"] == 1
+
+
+async def test_a_raise_is_an_event_and_goes_upwards_only(ledger: Ledger) -> None:
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12])
+    larger = await ledger.raise_budget("b", 5.0)
+    assert await ledger.raise_budget("b", 5.0) == larger
+    with pytest.raises(AccountingError):
+        await ledger.raise_budget("b", 4.0)
+    with pytest.raises(BudgetUnknown):
+        await ledger.raise_budget("nobody", 4.0)
+    assert (await ledger.create_budget("b", "acme", 3.0, DELTA, [12]))["epsilon"] == 5.0  # as it was created
+    told = await events(ledger, MemoryJournal())
+    assert [(e["event"], e["epsilon"]) for e in told] == [("created", 3.0), ("raised", 5.0)]
+
+
+async def test_a_refused_budget_leaves_no_trace(ledger: Ledger, store: Redis) -> None:
+    with pytest.raises(AccountingError):
+        await ledger.create_budget("b", "acme", float("nan"), DELTA, [12])
+    assert await store.dbsize() == 0
+
+
+# Charges
+
+
+async def test_the_same_manifest_is_charged_once(ledger: Ledger, store: Redis) -> None:
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12])
+    lease = await ledger.lease("b", "m")
+    first = await ledger.charge(manifest(0, people(1, 2, 3)), lease)
+    held = await dump(store, "b")
+    again = await ledger.charge(manifest(0, people(3, 1, 2)), lease)
+    assert again == replace(first, repeated=True)
+    assert await dump(store, "b") == held
+    assert set(first.admitted) == set(people(1, 2, 3))
+    assert (await ledger.show("b"))["spent"] == list(price((12,)).charges)
+
+
+async def test_nobody_and_one_person_are_charged_like_anyone(ledger: Ledger) -> None:
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12])
+    lease = await ledger.lease("b", "m")
+    assert (await ledger.charge(manifest(0, ()), lease)).admitted == ()
+    assert (await ledger.charge(manifest(1, people(7)), lease)).admitted == people(7)
+    assert (await ledger.show("b"))["spent"] == [2 * units for units in price((12,)).charges]
+
+
+async def test_a_restart_is_the_next_attempt_with_a_new_charge(ledger: Ledger) -> None:
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12])
+    lease = await ledger.lease("b", "m")
+    await ledger.charge(manifest(0, people(1)), lease)
+    for wrong in (
+        manifest(0, people(2)),
+        manifest(0, people(1), attempt=3),
+        manifest(9, people(1), attempt=2),
+    ):
+        with pytest.raises(ChargeInvalid):
+            await ledger.charge(wrong, lease)
+    assert await ledger.next_attempt("b", "m", (0.0, 60.0)) == 2
+    again = await ledger.charge(manifest(0, people(1), attempt=2), lease)
+    assert (again.attempt, again.repeated) == (2, False)
+    assert (await ledger.show("b"))["spent"] == [2 * units for units in price((12,)).charges]
+
+
+async def test_a_malformed_charge_changes_nothing(ledger: Ledger, store: Redis) -> None:
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12])
+    lease = await ledger.lease("b", "m")
+    held = await dump(store, "b")
+    good = manifest(0, people(1, 2))
+    for bad in (
+        replace(good, people=people(1, 1)),
+        replace(good, people=("x",)),
+        replace(good, charge=replace(good.charge, charges=(1,))),
+        replace(good, charge=replace(good.charge, charges=(INFINITE,))),
+        replace(good, charge=price((12, 13))),
+        replace(good, tenant="zeta"),
+        replace(good, model="other"),  # the lease is for another model
+        replace(good, budget="other"),
+    ):
+        with pytest.raises(ChargeInvalid):
+            await ledger.charge(bad, lease)
+    assert await dump(store, "b") == held
+
+
+async def test_too_many_people_for_an_entry_are_refused_before_the_charge(
+    ledger: Ledger, store: Redis
+) -> None:
+    small = Ledger(store, ledger.root, max_entry_bytes=6000)
+    await small.create_budget("b", "acme", 3.0, DELTA, [12])
+    lease = await small.lease("b", "m")
+    with pytest.raises(ChargeInvalid, match="too many people"):
+        await small.charge(manifest(0, people(*range(200))), lease)
+    assert (await small.show("b"))["seq"] == 1
+
+
+async def test_a_full_odometer_refuses_once_says_so_once_and_a_raise_makes_room(ledger: Ledger) -> None:
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12])
+    lease = await ledger.lease("b", "m")
+    window = 0
+    with pytest.raises(BudgetExhausted):
+        for window in range(100):
+            await ledger.charge(manifest(window, people(window)), lease)
+    for _ in range(3):
+        with pytest.raises(BudgetExhausted):
+            await ledger.charge(manifest(window, people(window)), lease)
+    with pytest.raises(BudgetExhausted):  # other people, the same public charge: nothing more is told
+        await ledger.charge(manifest(window, people(1000)), lease)
+    shown = await ledger.show("b")
+    assert shown["exhausted"]
+    assert shown["epsilon_spent"] <= 3.0
+    await ledger.raise_budget("b", 6.0)
+    assert (await ledger.charge(manifest(window, people(window)), lease)).admitted == people(window)
+    journal = MemoryJournal()
+    kinds = [event["event"] for event in await events(ledger, journal)]
+    assert kinds == ["created", *["charged"] * window, "exhausted", "refused", "raised", "charged"]
+    assert await verify(ledger, journal) == {"budgets": 1, "entries": len(kinds)}
+
+
+def naive(
+    spent: dict[str, list[int]], who: Sequence[str], charges: Sequence[int], caps: Sequence[int]
+) -> set[str]:
+    """Ten obvious lines: who is admitted, and `spent` after it."""
+    admitted = set()
+    for person in who:
+        total = [
+            min(s + c, INFINITE) for s, c in zip(spent.get(person, [0] * len(caps)), charges, strict=True)
+        ]
+        if any(t <= cap for t, cap in zip(total, caps, strict=True)):
+            admitted.add(person)
+            spent[person] = total
+    return admitted
+
+
+@pytest.mark.parametrize("orders", [(12,), (5, 12), (2, 6, 8, 9, 10, 12, 24, 64)])
+async def test_the_script_agrees_with_a_naive_filter(
+    ledger: Ledger, store: Redis, orders: tuple[int, ...]
+) -> None:
+    rng = random.Random(len(orders))
+    budget = await ledger.create_budget("b", "acme", 3.5, DELTA, orders, "individual", buckets=7)
+    lease = await ledger.lease("b", "m")
+    everyone, spent, left_out = people(*range(60)), dict[str, list[int]](), 0
+    for window in range(30):
+        who = rng.sample(everyone, rng.randrange(len(everyone)))
+        charge = price(orders, rng.choice([0.02, 1.0, 2.0, 3.0]))  # some orders cost infinitely much
+        if min(charge.charges) == INFINITE:
+            with pytest.raises(ChargeInvalid):
+                await ledger.charge(manifest(window, who, charge=charge), lease)
+            continue
+        answer = await ledger.charge(manifest(window, who, charge=charge), lease)
+        expected = naive(spent, who, charge.charges, budget["caps"])
+        assert set(answer.admitted) == expected
+        left_out += len(who) - len(expected)
+    held = orjson.loads(await dump(store, "b"))["people"]
+    assert held == {person: units for person, units in spent.items() if any(units)}
+    assert left_out > 100
+    journal = MemoryJournal()
+    await events(ledger, journal)
+    await verify(ledger, journal)
+
+
+async def test_infinite_charges_saturate_and_the_person_is_left_out_after(
+    ledger: Ledger, store: Redis
+) -> None:
+    """An order that cannot be computed is lost for a person; another order still serves."""
+    await ledger.create_budget("b", "acme", 60.0, DELTA, (2, 256), "individual")
+    lease = await ledger.lease("b", "m")
+    charge = replace(price((2, 256), 0.5), charges=(price((2,), 0.5).charges[0], INFINITE))
+    for window in range(3):
+        assert (await ledger.charge(manifest(window, people(1), charge=charge), lease)).admitted == people(1)
+    assert orjson.loads(await dump(store, "b"))["people"][people(1)[0]][1] == INFINITE
+    assert (await ledger.show("b"))["spent"][1] == INFINITE
+
+
+async def test_concurrent_models_under_one_budget_never_pass_the_cap(ledger: Ledger, store: Redis) -> None:
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12])
+    leases = {model: await ledger.lease("b", model) for model in ("m1", "m2", "m3", "m4")}
+
+    async def spend(model: str) -> int:
+        done = 0
+        try:
+            for window in range(50):
+                await ledger.charge(manifest(window, people(1, 2), model=model), leases[model])
+                done += 1
+        except BudgetExhausted:
+            return done
+        return done
+
+    done = await asyncio.gather(*map(spend, leases))
+    shown = await ledger.show("b")
+    assert shown["spent"] == [sum(done) * units for units in price((12,)).charges]
+    assert shown["spent"][0] <= shown["caps"][0] < shown["spent"][0] + price((12,)).charges[0]
+    journal = MemoryJournal()
+    await events(ledger, journal)
+    await verify(ledger, journal)
+
+
+async def test_one_person_less_changes_nothing_outside_but_times_and_random_ids(
+    ledger: Ledger, store: Redis
+) -> None:
+    """Neighbouring runs: the second without person 3, in both modes, past exhaustion."""
+
+    async def run(without: int | None) -> list[dict[str, Any]]:
+        await store.flushall()
+        journal = MemoryJournal()
+        for name, mode in (("b", "odometer"), ("i", "individual")):
+            await ledger.create_budget(name, "acme", 3.0, DELTA, [12], mode)
+            lease = await ledger.lease(name, "m")
+            for window in range(12):
+                who = people(*(n for n in (3, *range(window)) if n != without))
+                made = manifest(window, dict.fromkeys(who), budget=name)
+                try:
+                    reservation = await ledger.charge(made, lease)
+                except BudgetExhausted:
+                    continue
+                await Relay(ledger, journal, "test").drain()
+                await ledger.start(reservation.id, lease)
+                if window % 3:
+                    release = card(reservation, f"r{random.random()}", budget=name)
+                    await ledger.commit(reservation.id, lease, {"n": window}, release)
+                else:
+                    await ledger.abandon(reservation.id, lease, "failed")
+        told = await events(ledger, journal)
+        volatile = ("time", "release", "prev_hash", "hash")
+        return [{key: value for key, value in event.items() if key not in volatile} for event in told]
+
+    assert await run(None) == await run(3)
+
+
+# Attempts
+
+
+async def ready(ledger: Ledger) -> tuple[Any, Reservation, MemoryJournal]:
+    """A charge that the journal has acknowledged."""
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12])
+    lease = await ledger.lease("b", "m")
+    reservation = await ledger.charge(manifest(0, people(1, 2)), lease)
+    journal = MemoryJournal()
+    await Relay(ledger, journal, "test").drain()
+    return lease, reservation, journal
+
+
+async def test_training_waits_for_the_journal(ledger: Ledger) -> None:
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12])
+    lease = await ledger.lease("b", "m")
+    reservation = await ledger.charge(manifest(0, people(1)), lease)
+    with pytest.raises(ChargeInvalid, match="acknowledged"):
+        await ledger.start(reservation.id, lease)
+    await Relay(ledger, MemoryJournal(), "test").drain()
+    await ledger.wait_acknowledged("b", reservation.seq, timeout=1.0)
+    await ledger.start(reservation.id, lease)
+
+
+async def test_an_attempt_starts_once(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    await ledger.start(reservation.id, lease)
+    with pytest.raises(ChargeInvalid, match="already started"):
+        await ledger.start(reservation.id, lease)
+    [held] = await ledger.open_reservations("b", "m")
+    assert (held.id, held.state, held.attempt, held.window) == (reservation.id, "started", 1, (0.0, 60.0))
+    await ledger.abandon(reservation.id, lease, "crashed")
+    assert await ledger.open_reservations("b", "m") == []
+    for move in (
+        ledger.start(reservation.id, lease),
+        ledger.commit(reservation.id, lease, {}, card(reservation)),
+    ):
+        with pytest.raises(ChargeInvalid):
+            await move
+    assert (await ledger.show("b"))["spent"] == list(price((12,)).charges)  # never refunded
+
+
+async def test_a_commit_moves_the_model_with_its_card_and_once(ledger: Ledger) -> None:
+    lease, reservation, journal = await ready(ledger)
+    with pytest.raises(ChargeInvalid):
+        await ledger.commit(reservation.id, lease, {}, card(reservation))  # not started
+    await ledger.start(reservation.id, lease)
+    assert await ledger.model_state("b", "m") is None
+    seq = await ledger.commit(reservation.id, lease, {"ends": {"0": 9}}, card(reservation))
+    assert await ledger.commit(reservation.id, lease, {"ends": {"0": 9}}, card(reservation)) == seq
+    with pytest.raises(ChargeInvalid):
+        await ledger.commit(reservation.id, lease, {}, card(reservation, "r2"))
+    with pytest.raises(ChargeInvalid):
+        await ledger.abandon(reservation.id, lease, "failed")
+    assert await ledger.model_state("b", "m") == {"ends": {"0": 9}}
+    told = await events(ledger, journal)
+    assert [event["event"] for event in told] == ["created", "charged", "started", "committed"]
+    assert [orjson.loads(line)["release"] for line in journal.releases] == ["r1"]
+    await verify(ledger, journal)
+
+
+async def test_a_card_that_is_not_true_is_refused(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    await ledger.start(reservation.id, lease)
+    good = card(reservation)
+    for bad in (
+        card(reservation, epsilon_spent=reservation.epsilon_spent / 2),
+        card(reservation, delta=DELTA / 2),
+        card(reservation, budget="other"),
+        {**good, "tenant": "zeta"},
+        {**good, "model": "other"},
+        {**good, "artifact": {}},
+        {**good, "people": 5},
+    ):
+        with pytest.raises(ChargeInvalid):
+            await ledger.commit(reservation.id, lease, {}, bad)
+    await ledger.commit(reservation.id, lease, {}, good)
+
+
+async def test_a_reason_is_public_and_from_a_closed_list(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    with pytest.raises(ChargeInvalid):
+        await ledger.abandon(reservation.id, lease, "loss was 7.31 for 12 people")
+    with pytest.raises(ChargeInvalid):
+        await ledger.start("f" * 64, lease)
+
+
+# Leases
+
+
+async def test_a_newer_lease_fences_the_older_everywhere(ledger: Ledger, store: Redis) -> None:
+    old, reservation, _ = await ready(ledger)
+    with pytest.raises(Fenced):
+        await ledger.lease("b", "m")  # still held
+    await ledger.renew(old, 0.05)
+    new = await ledger.lease("b", "m", wait_seconds=2.0)
+    assert new.epoch == old.epoch + 1
+    held = await dump(store, "b")
+    for call in (
+        ledger.charge(manifest(0, people(1, 2)), old),
+        ledger.charge(manifest(5, people(1, 2)), old),
+        ledger.start(reservation.id, old),
+        ledger.commit(reservation.id, old, {}, card(reservation)),
+        ledger.abandon(reservation.id, old, "failed"),
+        ledger.renew(old),
+    ):
+        with pytest.raises(Fenced):
+            await call
+    await ledger.release(old)  # let be: not its own any more
+    assert await dump(store, "b") == held
+    await ledger.start(reservation.id, new)
+
+
+async def test_a_lease_that_ran_out_and_was_not_taken_is_still_good(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    await ledger.renew(lease, 0.01)
+    await asyncio.sleep(0.05)
+    await ledger.start(reservation.id, lease)
+
+
+async def test_a_lease_that_was_given_back_is_worth_nothing(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    await ledger.release(lease)
+    with pytest.raises(Fenced):
+        await ledger.start(reservation.id, lease)
+    await ledger.start(reservation.id, await ledger.lease("b", "m"))
+
+
+async def test_a_forged_epoch_does_not_pass(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    with pytest.raises(Fenced):
+        await ledger.start(reservation.id, replace(lease, owner="0" * 32))
+
+
+# The store
+
+
+async def test_a_process_that_decides_otherwise_than_the_store_changes_nothing(
+    ledger: Ledger, store: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script computes the odometer itself: what a faulty caller claims must be the same."""
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12])
+    lease = await ledger.lease("b", "m")
+    held = await dump(store, "b")
+    from veilstream.ledger import ledger as module
+
+    honest = module.decide
+
+    def cheating(budget: Any, charges: Sequence[int]) -> Any:
+        decision = honest(budget, charges)
+        return replace(decision, after=replace(decision.after, spent=(1,)))
+
+    monkeypatch.setattr(module, "decide", cheating)
+    with pytest.raises(LedgerDiffers):
+        await ledger.charge(manifest(0, people(1)), lease)
+    assert await dump(store, "b") == held
+
+
+async def test_a_store_that_is_away_is_one_line_of_what_to_do(ledger: Ledger) -> None:
+    gone: Redis = Redis.from_url("redis://127.0.0.1:1/0")
+    lost = Ledger(gone, ledger.root)
+    for call in (
+        lost.budgets(),
+        lost.show("b"),
+        lost.create_budget("b", "acme", 3.0, DELTA, [12]),
+        durability(gone),
+    ):
+        with pytest.raises(StoreUnavailable) as caught:
+            await call
+        assert "veilstream up" in str(caught.value)
+    await gone.aclose()
+
+
+async def test_durability_says_what_is_wrong(store: Redis) -> None:
+    assert (await durability(store)).ok
+    try:
+        await store.config_set("appendfsync", "everysec")
+        await store.config_set("maxmemory-policy", "allkeys-lru")
+        report = await durability(store)
+        assert not report.ok
+        assert "appendfsync always" in report.advice
+        assert "noeviction" in report.advice
+    finally:
+        await store.config_set("appendfsync", "always")
+        await store.config_set("maxmemory-policy", "noeviction")
+
+
+async def test_all_keys_of_a_budget_are_in_one_slot(ledger: Ledger, store: Redis) -> None:
+    lease, reservation, _ = await ready(ledger)
+    await ledger.start(reservation.id, lease)
+    await ledger.commit(reservation.id, lease, {}, card(reservation))
+    keys = [key async for key in store.scan_iter(match=Keys("b").prefix + "*")]
+    assert len({await store.execute_command("CLUSTER KEYSLOT", key) for key in keys}) <= 1
+    assert len(keys) >= 7

@@ -1,0 +1,182 @@
+"""A journal written by the first version: every later version reads it, and comes to the same state."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from veilstream.errors import JournalBroken, KeyMissing
+from veilstream.keys import FileKeyProvider
+from veilstream.ledger.chain import GENESIS, digest, linked
+from veilstream.ledger.fold import fold
+from veilstream.ledger.rebuild import LedgerOpener
+from veilstream.ledger.state import document
+
+FOLDER = Path(__file__).parents[1] / "fixtures" / "journal"
+Entries = list[dict[str, Any]]
+
+
+def journal() -> Entries:
+    return [orjson.loads(line) for line in (FOLDER / "v1.jsonl").read_bytes().splitlines()]
+
+
+def opener() -> LedgerOpener:
+    return LedgerOpener(FileKeyProvider(FOLDER / "keys"))
+
+
+def hashed_anew(entries: Entries) -> Entries:
+    """What somebody would do who can write the journal and has no key."""
+    heads: dict[str, str] = {}
+    done = []
+    for entry in entries:
+        name = entry["public"]["budget"]
+        bare = {key: value for key, value in entry.items() if key not in ("prev_hash", "hash")}
+        done.append(linked(heads.get(name, GENESIS), bare))
+        heads[name] = done[-1]["hash"]
+    return done
+
+
+def test_it_folds_to_the_state_that_was_dumped_beside_it() -> None:
+    states = {name: document(state) for name, state in fold(journal(), opener()).items()}
+    kept = orjson.loads((FOLDER / "v1.state.json").read_bytes())
+    assert orjson.dumps(states, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
+        kept, option=orjson.OPT_SORT_KEYS
+    )
+
+
+def test_it_holds_every_kind_of_event_of_the_first_version() -> None:
+    kinds = {entry["public"]["event"] for entry in journal()}
+    assert kinds == {
+        "created", "raised", "charged", "started", "committed", "abandoned", "refused", "exhausted",
+    }  # fmt: skip
+
+
+def test_the_public_chain_is_over_public_content_alone() -> None:
+    for name, state in fold(journal(), opener()).items():
+        head = GENESIS
+        for entry in journal():
+            if entry["public"]["budget"] == name:
+                head = digest(head, entry["public"])
+        assert head == state.public_head
+
+
+def test_without_the_key_nobody_reads_the_people(tmp_path: Path) -> None:
+    with pytest.raises(KeyMissing):
+        fold(journal(), LedgerOpener(FileKeyProvider(tmp_path)))
+
+
+def removed(entries: Entries) -> None:
+    del entries[5]
+
+
+def moved(entries: Entries) -> None:
+    entries[5], entries[6] = entries[6], entries[5]
+
+
+def first_gone(entries: Entries) -> None:
+    del entries[0]
+
+
+def changed(entries: Entries) -> None:
+    entries[4]["public"]["time"] = "2020-01-01T00:00:00.000Z"
+
+
+def cheaper(entries: Entries) -> None:
+    entries[4]["public"]["spent"][0] -= 1
+
+
+def cut(entries: Entries) -> None:
+    del entries[4]["sealed"]
+
+
+def another_hash(entries: Entries) -> None:
+    entries[4]["hash"] = "0" * 64
+
+
+def exchanged(entries: Entries) -> None:
+    entries[1]["sealed"], entries[4]["sealed"] = entries[4]["sealed"], entries[1]["sealed"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [removed, moved, first_gone, changed, cheaper, cut, another_hash, exchanged],
+    ids=lambda f: f.__name__,
+)
+def test_a_fault_is_found_and_the_place_is_named(fault: Callable[[Entries], None]) -> None:
+    entries = journal()
+    fault(entries)
+    with pytest.raises(JournalBroken, match=r"entry \d+|not whole"):
+        fold(entries, opener())
+
+
+def lower_charge(entries: Entries) -> None:
+    for entry in entries:
+        if entry["public"]["event"] == "charged":
+            entry["public"]["charge"]["charges"] = [1] * len(entry["public"]["charge"]["charges"])
+
+
+def less_spent(entries: Entries) -> None:
+    for entry in entries:
+        entry["public"]["spent"] = [0] * len(entry["public"]["spent"])
+
+
+def larger_caps(entries: Entries) -> None:
+    for entry in entries:
+        entry["public"]["caps"] = [cap + 10**9 for cap in entry["public"]["caps"]]
+
+
+def others_sealed(entries: Entries) -> None:
+    exchanged(entries)
+
+
+def another_reservation(entries: Entries) -> None:
+    entries[1]["reservation"] = entries[4]["reservation"]
+
+
+def more_admitted(entries: Entries) -> None:
+    bits = next(e for e in entries if e["public"]["budget"] == "people" and e["public"]["seq"] == 6)
+    bits["admitted"] = "//A="
+
+
+def started_twice(entries: Entries) -> None:
+    again = copy.deepcopy(entries[2])
+    again["public"]["seq"] = 4
+    entries[3:] = [again]
+
+
+def raised_downwards(entries: Entries) -> None:
+    for entry in entries:
+        if entry["public"]["event"] == "raised":
+            entry["public"]["epsilon"] = 1.0
+
+
+def refused_with_room(entries: Entries) -> None:
+    entries[1]["public"]["event"] = "refused"
+    entries[1]["public"]["spent"] = [0, 0]
+
+
+def unknown_kind(entries: Entries) -> None:
+    entries[2]["public"]["event"] = "frozen"
+
+
+def another_attempt(entries: Entries) -> None:
+    entries[2]["public"]["attempt"] = 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lower_charge, less_spent, larger_caps, others_sealed, another_reservation, more_admitted,
+        started_twice, raised_downwards, refused_with_room, unknown_kind, another_attempt,
+    ],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
+def test_a_fault_is_found_though_the_chain_was_hashed_anew(fault: Callable[[Entries], None]) -> None:
+    entries = journal()
+    fault(entries)
+    with pytest.raises(JournalBroken, match="entry"):
+        fold(hashed_anew(entries), opener())
+    assert fold(hashed_anew(journal()), opener())  # hashing anew alone changes nothing

@@ -1,0 +1,41 @@
+"""A journal in memory: for tests, and for trying the ledger without a broker. It forgets with the process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import orjson
+
+from veilstream.contracts import JournalRecord
+
+__all__ = ["MemoryJournal"]
+
+
+class MemoryJournal:
+    """`contracts.Journal`. Keeps bytes, so that what is read is a copy, as from a broker."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.public: list[bytes] = []
+        self.releases: list[bytes] = []
+
+    async def append(self, records: Sequence[JournalRecord]) -> None:
+        for record in records:
+            self.lines.append(orjson.dumps(record.entry))
+            self.public.append(orjson.dumps(record.public))
+            if record.release is not None:
+                self.releases.append(orjson.dumps(record.release))
+
+    async def read(self, budget: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        for entry in self.entries():
+            if budget is None or entry["public"]["budget"] == budget:
+                yield entry
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The entries as they stand there, repeats included."""
+        return [orjson.loads(line) for line in self.lines]
+
+    def events(self) -> list[dict[str, Any]]:
+        """What the outside sees."""
+        return [orjson.loads(line) for line in self.public]
