@@ -6,6 +6,7 @@ Where Kafka cannot be had (no Java 17, no Maven and no jars) the tests fail: not
 * `kafka_fresh` — the same with a prefix that is used once, and the catalogue created.
 * `store_url` — address of the session's store, as a string.
 * `store` — a `redis.asyncio` client of it, emptied before each test.
+* `journal_record` — a factory of ledger entries that keep their schemas.
 * `own_kafka`, `own_store`, `own_tansu` — one for a single test, to stop, kill and start again.
 """
 
@@ -13,12 +14,14 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio
 
+from veilstream.contracts import JournalRecord
 from veilstream.embedded.kafka import LocalKafka
 from veilstream.embedded.service import Broker
 from veilstream.embedded.tansu import LocalTansu
@@ -102,6 +105,48 @@ def own_store(tmp_path: Path) -> Iterator[LocalValkey]:
     valkey.start()
     yield valkey
     valkey.stop()
+
+
+@pytest.fixture(scope="session")
+def journal_record() -> Callable[..., JournalRecord]:
+    """Makes a ledger entry that keeps the schema: `journal_record(budget, seq, sealed=bytes, card=release)`."""
+    return _journal_record
+
+
+def _public(budget: str, seq: int) -> dict[str, Any]:
+    return {
+        "seq": seq,
+        "event": "created" if seq == 1 else "charged",
+        "budget": budget,
+        "tenant": "acme",
+        "time": "2026-01-02T03:04:05.000Z",
+        "epsilon": 3.0,
+        "delta": 1e-6,
+        "orders": [8.0],
+        "mode": "odometer",
+        "spent": [seq],
+        "caps": [10**9],
+        "epsilon_spent": 0.1,
+        "fraction": 0.01,
+    }
+
+
+def _journal_record(
+    budget: str, seq: int, *, sealed: int = 0, card: dict[str, Any] | None = None
+) -> JournalRecord:
+    entry = {
+        "public": _public(budget, seq),
+        "reservation": "",
+        "sealed": "A" * sealed if sealed else None,
+        "admitted": None,
+        "state": None,
+        "release": card,
+        "prev_hash": "0" * 64,
+        "hash": "0" * 64,
+    }
+    return JournalRecord(
+        budget, entry, {**_public(budget, seq), "prev_hash": "0" * 64, "hash": "0" * 64}, card
+    )
 
 
 @pytest.fixture(scope="session")

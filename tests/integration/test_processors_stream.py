@@ -26,6 +26,7 @@ from typing import Any
 import orjson
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from veilstream.embedded.valkey import LocalValkey
 from veilstream.errors import SettingInvalid
@@ -163,6 +164,17 @@ class Bench:
         ends = await end_offsets(self.kafka, self.topic("interactions.raw"))
         return {(partition, offset) for partition, end in ends.items() for offset in range(end)}
 
+    async def limit_protected(self, limit_bytes: int) -> None:
+        admin = AIOKafkaAdminClient(**kafka_options(self.kafka))
+        await admin.start()
+        try:
+            topic = self.topic("interactions.protected")
+            configs = {"max.message.bytes": str(limit_bytes), "message.timestamp.type": "LogAppendTime"}
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+        finally:
+            await admin.close()
+        await asyncio.sleep(0.5)
+
     async def committed(self) -> dict[int, int]:
         admin = AIOKafkaAdminClient(**kafka_options(self.kafka))
         await admin.start()
@@ -170,7 +182,7 @@ class Bench:
             found = await admin.list_consumer_group_offsets(f"{self.kafka.topic_prefix}veilstream-protect")
         finally:
             await admin.close()
-        return {place.partition: each.offset for place, each in found.items()}
+        return {place.partition: max(0, each.offset) for place, each in found.items()}
 
 
 @pytest.fixture
@@ -279,34 +291,31 @@ async def test_two_thousand_mixed_records_are_all_accounted_for(bench: Bench) ->
     assert processor.process.stdout.read() == b""
 
 
-async def test_a_processor_that_is_killed_loses_nothing(bench: Bench) -> None:
+async def test_a_killed_processor_loses_nothing_and_a_stopped_one_repeats_nothing(bench: Bench) -> None:
     await bench.send([good(number) for number in range(1200)])
-    first = await bench.start(instance="one").started()
+    killed = await bench.start(instance="one").started()
     await bench.wait_for(100)
-    await first.ends(signal.SIGKILL, code=-9)
+    await killed.ends(signal.SIGKILL, code=-9)
     assert await bench.written() < 1200, "it was not killed in the middle"
+
+    stopped = await bench.start(instance="one").started()
+    await bench.wait_for(600)
+    await stopped.ends(signal.SIGTERM, code=0)
+    halfway = {origin for _, _, origin in await bench.outputs()}
+    written = await bench.written()
+    assert len(halfway) < 1200, "it was not stopped in the middle"
+    assert sum((await bench.committed()).values()) == len(halfway)
+
     bench.start(instance="one")
     outputs = await bench.all_places(1200)
     sources = await bench.sources()
     assert {(origin.partition, origin.offset) for _, _, origin in outputs} == sources
     assert applied_once(outputs) == Counter(dict.fromkeys(sources, 1))
+    assert len(outputs) == written + 1200 - len(halfway)  # nothing of what the stopped one did was done again
     same: dict[Origin, set[bytes]] = defaultdict(set)
     for _, record, origin in outputs:
         same[origin].add(record.key + record.value + repr(record.headers).encode())
-    assert all(len(versions) == 1 for versions in same.values())  # written again, the same bytes
-
-
-async def test_a_processor_that_is_stopped_loses_and_repeats_nothing(bench: Bench) -> None:
-    await bench.send([good(number) for number in range(1000)])
-    first = await bench.start().started()
-    await bench.wait_for(100)
-    await first.ends(signal.SIGTERM, code=0)
-    assert await bench.written() < 1000, "it was not stopped in the middle"
-    assert sum((await bench.committed()).values()) == await bench.written()
-    bench.start()
-    outputs = await bench.all_places(1000)
-    assert len(outputs) == 1000
-    assert {(origin.partition, origin.offset) for _, _, origin in outputs} == await bench.sources()
+    assert all(len(versions) == 1 for versions in same.values())  # what was written again: the same bytes
 
 
 async def test_two_processors_share_the_partitions_and_take_over(bench: Bench) -> None:
@@ -322,6 +331,23 @@ async def test_two_processors_share_the_partitions_and_take_over(bench: Bench) -
     assert {(origin.partition, origin.offset) for _, _, origin in outputs} == sources
     assert applied_once(outputs) == Counter(dict.fromkeys(sources, 1))
     assert len(second.said("partitions_assigned")[-1]["partitions"]) == 4
+
+
+async def test_a_batch_that_cannot_be_delivered_ends_the_process_and_is_read_again(bench: Bench) -> None:
+    processor = await bench.start(instance="one").started()
+    await bench.limit_protected(300)
+    await bench.send([good(number) for number in range(50)])
+    assert await asyncio.to_thread(processor.process.wait, 30) == 1
+    processor._reader.join(5)
+    assert processor.said("batch_failed")[0]["error_type"] == "MessageSizeTooLargeError"
+    assert processor.said("role_failed")[0]["code"] == "delivery"
+    assert "lindqvist" not in "".join(processor.lines)
+    assert sum((await bench.committed()).values()) == 0
+    bench.processors.clear()
+    await bench.limit_protected(200_000)
+    bench.start(instance="one")
+    outputs = await bench.all_places(50)
+    assert {topic for topic, _, _ in outputs} == {"protected"}
 
 
 async def test_a_dead_store_stops_the_stream_and_quarantines_nothing(

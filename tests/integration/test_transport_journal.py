@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from veilstream.contracts import Journal, JournalRecord
-from veilstream.embedded.kafka import LocalKafka
-from veilstream.errors import BrokerUnavailable, JournalBroken, RecordInvalid, RecordTooLarge
+from veilstream.errors import JournalBroken, RecordInvalid, RecordTooLarge
 from veilstream.events.cloudevents import Attributes
 from veilstream.events.codec import decode
 from veilstream.events.topics import topic_name
 from veilstream.events.types import BUDGET_EVENT, JOURNAL_ENTRY, RELEASE
 from veilstream.settings import KafkaSettings
-from veilstream.transport import KafkaJournal, end_offsets, ensure_topics, producer, read_to_end
+from veilstream.transport import KafkaJournal, end_offsets, producer, read_to_end
 
 HASH = "0" * 64
-
-
-def public(budget: str, seq: int) -> dict[str, Any]:
-    return {
-        "seq": seq,
-        "event": "created" if seq == 1 else "charged",
-        "budget": budget,
-        "tenant": "acme",
-        "time": "2026-01-02T03:04:05.000Z",
-        "epsilon": 3.0,
-        "delta": 1e-6,
-        "orders": [8.0],
-        "mode": "odometer",
-        "spent": [seq],
-        "caps": [10**9],
-        "epsilon_spent": 0.1,
-        "fraction": 0.01,
-    }
+Make = Callable[..., JournalRecord]
 
 
 def release(number: int) -> dict[str, Any]:
@@ -59,21 +42,12 @@ def release(number: int) -> dict[str, Any]:
     }
 
 
-def record(budget: str, seq: int, *, sealed: int = 0, card: dict[str, Any] | None = None) -> JournalRecord:
-    entry = {
-        "public": public(budget, seq),
-        "reservation": "",
-        "sealed": "A" * sealed if sealed else None,
-        "admitted": None,
-        "state": None,
-        "release": card,
-        "prev_hash": HASH,
-        "hash": HASH,
-    }
-    return JournalRecord(budget, entry, {**public(budget, seq), "prev_hash": HASH, "hash": HASH}, card)
+@pytest.fixture
+def record(journal_record: Make) -> Make:
+    return journal_record
 
 
-async def test_what_was_appended_is_read_in_order(kafka_fresh: KafkaSettings) -> None:
+async def test_what_was_appended_is_read_in_order(kafka_fresh: KafkaSettings, record: Make) -> None:
     written = [record("default", seq, card=release(seq) if seq == 3 else None) for seq in range(1, 6)]
     other = [record("other", seq) for seq in range(1, 3)]
     async with KafkaJournal(kafka_fresh) as journal:
@@ -95,7 +69,7 @@ async def test_what_was_appended_is_read_in_order(kafka_fresh: KafkaSettings) ->
     assert [entry async for entry in KafkaJournal(kafka_fresh).read("nobody")] == []
 
 
-async def test_keys_headers_and_values_on_the_three_topics(kafka_fresh: KafkaSettings) -> None:
+async def test_keys_headers_and_values_on_the_three_topics(kafka_fresh: KafkaSettings, record: Make) -> None:
     journal: Journal = KafkaJournal(kafka_fresh)  # without `async with`: connects for each append
     await journal.append([record("default", 1), record("default", 2, card=release(2))])
     found: dict[str, list[tuple[bytes, str, str, Any]]] = {}
@@ -119,7 +93,9 @@ async def test_keys_headers_and_values_on_the_three_topics(kafka_fresh: KafkaSet
     assert found["models.releases"] == [(b"acme/tool-choice", "r2", time, release(2))]
 
 
-async def test_many_large_entries_go_in_several_batches_and_stay_in_order(kafka_fresh: KafkaSettings) -> None:
+async def test_many_large_entries_go_in_several_batches_and_stay_in_order(
+    kafka_fresh: KafkaSettings, record: Make
+) -> None:
     """Together five times the record limit; each entry alone is below it."""
     count = 25
     await KafkaJournal(kafka_fresh).append(
@@ -129,7 +105,7 @@ async def test_many_large_entries_go_in_several_batches_and_stay_in_order(kafka_
     assert seen == list(range(1, count + 1))
 
 
-async def test_a_repeat_stands_twice_and_says_so_by_its_id(kafka_fresh: KafkaSettings) -> None:
+async def test_a_repeat_stands_twice_and_says_so_by_its_id(kafka_fresh: KafkaSettings, record: Make) -> None:
     journal = KafkaJournal(kafka_fresh)
     await journal.append([record("default", 1)])
     await journal.append([record("default", 1), record("default", 2)])
@@ -142,7 +118,9 @@ async def test_a_repeat_stands_twice_and_says_so_by_its_id(kafka_fresh: KafkaSet
 
 
 @pytest.mark.parametrize("what", ["malformed", "too large"])
-async def test_nothing_is_written_when_one_record_is_wrong(kafka_fresh: KafkaSettings, what: str) -> None:
+async def test_nothing_is_written_when_one_record_is_wrong(
+    kafka_fresh: KafkaSettings, record: Make, what: str
+) -> None:
     good, bad = record("default", 1), record("default", 2, sealed=1_000_000)
     if what == "malformed":
         bad = record("default", 2)
@@ -154,7 +132,9 @@ async def test_nothing_is_written_when_one_record_is_wrong(kafka_fresh: KafkaSet
         assert await end_offsets(kafka_fresh, topic_name(kafka_fresh, short)) == {0: 0}
 
 
-async def test_the_largest_entry_that_is_accepted_is_taken_by_the_broker(kafka_fresh: KafkaSettings) -> None:
+async def test_the_largest_entry_that_is_accepted_is_taken_by_the_broker(
+    kafka_fresh: KafkaSettings, record: Make
+) -> None:
     low, high = 900_000, 1_000_000
     while high - low > 1:  # the limit itself, whatever the framing
         middle = (low + high) // 2
@@ -168,27 +148,12 @@ async def test_the_largest_entry_that_is_accepted_is_taken_by_the_broker(kafka_f
     assert await end_offsets(kafka_fresh, topic_name(kafka_fresh, "ledger.journal")) == {0: 1}
 
 
-async def test_a_foreign_record_in_the_journal_is_an_error_with_its_place(kafka_fresh: KafkaSettings) -> None:
+async def test_a_foreign_record_in_the_journal_is_an_error_with_its_place(
+    kafka_fresh: KafkaSettings, record: Make
+) -> None:
     journal = KafkaJournal(kafka_fresh)
     await journal.append([record("default", 1)])
     async with producer(kafka_fresh) as sender:
         await sender.send_and_wait(topic_name(kafka_fresh, "ledger.journal"), b'{"a":"b"}', key=b"default")
     with pytest.raises(JournalBroken, match="offset 1 is no ledger entry"):
         _ = [entry async for entry in journal.read()]
-
-
-async def test_the_broker_dies_and_comes_back(own_kafka: LocalKafka) -> None:
-    """Nothing acknowledged is lost, an append that failed is made again, and the order holds."""
-    kafka = KafkaSettings.model_validate({"bootstrap": own_kafka.bootstrap, "request_timeout_seconds": 2.0})
-    await ensure_topics(kafka)
-    async with KafkaJournal(kafka) as journal:
-        await journal.append([record("default", 1), record("default", 2)])
-        own_kafka.kill()
-        with pytest.raises(BrokerUnavailable):
-            await journal.append([record("default", 3)])
-    own_kafka.start()
-    back = kafka.model_copy(update={"bootstrap": own_kafka.bootstrap, "request_timeout_seconds": 20.0})
-    async with KafkaJournal(back) as journal:
-        await journal.append([record("default", 3)])
-        seen = [entry["public"]["seq"] async for entry in journal.read("default")]
-    assert seen == [1, 2, 3]

@@ -162,7 +162,7 @@ def test_a_refresh_with_the_same_epsilon_begins_an_epoch_too() -> None:
 
 
 def test_a_fingerprint_fires_once_even_if_an_odometer_ran_backwards() -> None:
-    """No ledger of ours does that without a new limit; if one did, a flapping value must not page all night."""
+    """No ledger of ours does that; if one did, a flapping value must not page all night."""
     alerts, _ = run([budget_event(n, "charged", f) for n, f in enumerate((0.55, 0.4, 0.55, 0.4), start=1)])
     assert [a["state"] for a in alerts] == ["firing", "resolved"]
 

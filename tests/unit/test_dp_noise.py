@@ -24,15 +24,15 @@ def test_shapes_types_and_ranges() -> None:
         assert tuple(values.shape) == shape
         assert values.dtype == torch.float64
     uniforms = generator.uniforms(10_000)
-    assert 0 <= float(uniforms.min())
+    assert float(uniforms.min()) >= 0
     assert float(uniforms.max()) < 1
 
 
 def test_the_normals_are_normal() -> None:
-    """Kolmogorov and Smirnov on 200,000 values; refused at 1e-9."""
+    """Kolmogorov and Smirnov on 200,000 values, refused at 1e-9; a scale of 1.1 is refused with certainty."""
     values = SecureGenerator().normals((200_000,)).numpy()
     assert stats.kstest(values, "norm").pvalue > 1e-9
-    assert stats.kstest(values * 1.02, "norm").pvalue < 1e-3 < stats.kstest(values[:100], "norm").pvalue * 1e9
+    assert stats.kstest(values * 1.1, "norm").pvalue < 1e-9
 
 
 def test_two_generators_differ_and_one_never_repeats() -> None:
@@ -71,17 +71,19 @@ def test_the_key_is_not_kept() -> None:
 
 def test_a_fork_takes_a_new_key() -> None:
     script = """
-import os
+import json, os
 from veilstream.dp.noise import SecureGenerator
-generator = SecureGenerator(); child, = generator.split(1)
+generator = SecureGenerator()
+(child,) = generator.split(1)
+def drawn():
+    return generator.uniforms(4).tolist() + child.uniforms(4).tolist()
 read, write = os.pipe()
 if os.fork() == 0:
-    os.write(write, repr([generator.uniforms(4).tolist(), child.uniforms(4).tolist()]).encode()); os._exit(0)
+    os.write(write, json.dumps(drawn()).encode())
+    os._exit(0)
 os.wait()
-mine = repr([generator.uniforms(4).tolist(), child.uniforms(4).tolist()])
-theirs = os.read(read, 10000).decode()
-assert len(theirs) > 50 and theirs != mine, "the child repeats the noise"
-assert not set(map(str, eval(theirs, {})[0] + eval(theirs, {})[1])) & set(map(str, eval(mine, {})[0]))
+theirs = json.loads(os.read(read, 10000))
+assert len(theirs) == 8 and not set(theirs) & set(drawn())
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 

@@ -80,9 +80,8 @@ async def _store(current: Settings) -> Check:
 
     async with open_store(current) as client:
         report = await durability(client)
-    if report.safe:
-        return Check("store", True, report.summary)
-    return Check("store", False, report.summary, "set `appendonly yes` and `appendfsync always`")
+    found = f"appendonly {'yes' if report.append_only else 'no'}, appendfsync {report.append_fsync}"
+    return Check("store", report.ok, found, report.advice)
 
 
 async def _keys(current: Settings) -> Check:

@@ -216,8 +216,8 @@ class AlertSubscriber:
 async def _stop(consumer: AIOKafkaConsumer) -> None:
     """Leave the group and disconnect, without waiting for a broker, or a loop, that has gone.
 
-    A program that leaves its loop and ends has this run while its event loop is being closed: the connection's
-    tasks are cancelled by then, and no answer would ever come.
+    A program that leaves the loop and ends has this run while its event loop is being closed: the tasks of
+    the connection are cancelled by then, and no answer would ever come.
     """
     with suppress(KafkaError, OSError, TimeoutError):
         await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)

@@ -11,7 +11,6 @@ from veilstream.telemetry.catalogue import METRICS
 
 __all__ = ["counter", "gauge", "histogram"]
 
-_KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
@@ -21,7 +20,8 @@ def _metric(name: str) -> Counter | Gauge | Histogram:
     text = f"{spec.help} ({spec.audience})"
     if spec.kind == "histogram":
         return Histogram(f"veilstream_{name}", text, spec.labels, buckets=_BUCKETS)
-    return _KINDS[spec.kind](f"veilstream_{name}", text, spec.labels)
+    kind: type[Counter] | type[Gauge] = Counter if spec.kind == "counter" else Gauge
+    return kind(f"veilstream_{name}", text, spec.labels)
 
 
 def _labelled(name: str, kind: str, labels: dict[str, str]) -> Counter | Gauge | Histogram:

@@ -110,10 +110,10 @@ _BY_KIND = {
 _NOTHING = """
     server_address memory_address base_address contract_address web_address host_address bind_address
     listen_address destination_address page_token next_page_token next_token continuation_token stop_token
-    eos_token bos_token pad_token token_type token_count max_token total_token prompt_token completion_token
-    input_token output_token cached_token reasoning_token min_token new_token usage_token auth_type
-    account_type     mail_type phone_type phone_model email_type email_count app_password_policy idempotency_token sync_token
-    cursor_token sin_cos
+    eos_token bos_token pad_token token_type token_count max_token total_token prompt_token
+    completion_token input_token output_token cached_token reasoning_token min_token new_token usage_token
+    auth_type account_type mail_type phone_type phone_model email_type email_count app_password_policy
+    idempotency_token sync_token cursor_token sin_cos
 """
 
 _PERSON_WORDS = word_set(

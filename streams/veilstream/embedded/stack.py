@@ -24,7 +24,7 @@ from typing import Any, Literal, Self
 import orjson
 
 from veilstream.embedded.kafka import LocalKafka, kafka_available
-from veilstream.embedded.processes import end, is_running
+from veilstream.embedded.processes import end, identity, is_running
 from veilstream.embedded.service import Broker, Service
 from veilstream.embedded.tansu import LocalTansu
 from veilstream.embedded.valkey import LocalValkey
@@ -46,11 +46,17 @@ class StackStatus:
     store_url: str
     broker_running: bool
     store_running: bool
-    detached: bool  # left running by `up`; else it belongs to another command
+    left_by_up: bool  # else it belongs to a command
+    owned: bool  # that command still runs
 
     @property
     def running(self) -> bool:
+        """Both run."""
         return self.broker_running and self.store_running
+
+    @property
+    def anything_running(self) -> bool:
+        return self.broker_running or self.store_running
 
 
 class Stack:
@@ -96,11 +102,15 @@ class Stack:
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _locked(self.data_dir):
             now = status(self.data_dir)
-            if now is not None and (now.broker_running or now.store_running):
-                raise SettingInvalid(
-                    f"a stack runs in {self.data_dir} already",
-                    hint="use it, end it with `veilstream down`, or set data_dir to another folder",
-                )
+            if now is not None and now.anything_running:
+                if now.owned or now.left_by_up:
+                    raise SettingInvalid(
+                        f"a stack runs in {self.data_dir} already",
+                        hint="use it, end it with `veilstream down`, or set data_dir to another folder",
+                    )
+                down(
+                    self.data_dir
+                )  # its command was killed, and where there is no PR_SET_PDEATHSIG, it stayed
             try:
                 self._store.launch()
                 self._broker.launch()
@@ -115,7 +125,7 @@ class Stack:
 
     def stop(self) -> None:
         """End both and forget where they were. Nothing where they do not run."""
-        _forget(self.data_dir)
+        (self.data_dir / "endpoints.toml").unlink(missing_ok=True)
         try:
             self._broker.stop()
         finally:
@@ -132,7 +142,7 @@ class Stack:
         described = {
             "kind": self.kind,
             "idempotence": self.idempotence,
-            "detached": self._detached,
+            "owner": None if self._detached else {"pid": os.getpid(), "known_as": identity(os.getpid())},
             "broker": _describe(self._broker, self._broker.bootstrap),
             "store": _describe(self._store, self._store.url),
         }
@@ -156,15 +166,14 @@ def up(data_dir: Path, broker: BrokerChoice = "auto", *, cache_dir: Path | None 
         BrokerUnavailable, StoreUnavailable, MissingExtra: as `Stack.start`.
     """
     now = status(data_dir)
-    if now is not None and now.running:
-        if not now.detached or broker not in ("auto", now.broker):
+    if now is not None and now.running and (now.owned or now.left_by_up):
+        if now.owned or broker not in ("auto", now.broker):
             raise SettingInvalid(
                 f"a stack with {now.broker} runs in {data_dir} already",
                 hint="end it first (`veilstream down`), or set data_dir to another folder",
             )
         return now
-    if now is not None and now.detached:
-        down(data_dir)
+    down(data_dir)
     Stack(data_dir, broker, detached=True, cache_dir=cache_dir).start()
     started = status(data_dir)
     if started is None:
@@ -175,12 +184,13 @@ def up(data_dir: Path, broker: BrokerChoice = "auto", *, cache_dir: Path | None 
 def down(data_dir: Path) -> bool:
     """End what `up` left running: those very processes, and no other that has their pid now.
 
-    True where something was ended. A stack that belongs to a running command is left alone.
+    True where something was ended. A stack that belongs to a running command is left alone; what is left of one
+    whose command was killed is ended too, and its files are removed.
     """
     remembered = _remembered(data_dir)
-    if remembered is None or not remembered["detached"]:
+    if remembered is None or _owned(remembered):
         return False
-    _forget(data_dir)
+    (data_dir / "endpoints.toml").unlink(missing_ok=True)
     ended = False
     for part, grace_seconds in (("broker", LocalKafka.grace_seconds), ("store", LocalValkey.grace_seconds)):
         process = remembered[part]
@@ -203,7 +213,8 @@ def status(data_dir: Path) -> StackStatus | None:
         store_url=store["address"],
         broker_running=is_running(broker["pid"], broker["known_as"]),
         store_running=is_running(store["pid"], store["known_as"]),
-        detached=remembered["detached"],
+        left_by_up=remembered["owner"] is None,
+        owned=_owned(remembered),
     )
 
 
@@ -230,8 +241,9 @@ def _remembered(data_dir: Path) -> dict[str, Any] | None:
     return loaded
 
 
-def _forget(data_dir: Path) -> None:
-    (data_dir / "endpoints.toml").unlink(missing_ok=True)
+def _owned(remembered: dict[str, Any]) -> bool:
+    owner = remembered["owner"]
+    return owner is not None and is_running(owner["pid"], owner["known_as"])
 
 
 def _write(path: Path, text: str) -> None:

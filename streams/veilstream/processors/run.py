@@ -92,10 +92,10 @@ class _Role:
 
         settings = self._settings
         provider = FileKeyProvider(settings.keys_folder)
+        provider.operator(), provider.ledger()  # what is missing is said before the engine is loaded
+        policy = load_policy(settings.processor.policy)
         self._pipeline = Pipeline(
-            protector=Protector(
-                PatternEngine(), load_policy(settings.processor.policy), count=_count_finding
-            ),
+            protector=Protector(PatternEngine(), policy, count=_count_finding),
             provider=provider,
             people=PersonKeys(provider, RedisPersonKeyStore(store)),
             topic=self._raw,

@@ -30,7 +30,7 @@ from veilstream.ledger.store import BUDGETS, Keys, meta_of, read_meta, read_outb
 
 __all__ = ["LedgerOpener", "dump", "rebuild", "verify"]
 
-_SNAPSHOTS = 10
+_SNAPSHOTS = 50
 
 
 class LedgerOpener:

@@ -45,7 +45,10 @@ class MiniLM:
     def __init__(self, *, threads: int | None = 2, rows: int = ROWS, bfloat16: bool | None = None) -> None:
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
-        from transformers import BertConfig, BertModel
+
+        # By their own modules: the lazy package above them cannot be imported in two threads at once.
+        from transformers.models.bert.configuration_bert import BertConfig
+        from transformers.models.bert.modeling_bert import BertModel
 
         self._folder = _model_folder()
         self._rows = rows

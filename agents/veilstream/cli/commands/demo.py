@@ -37,7 +37,8 @@ def demo(
     window_seconds: Annotated[float, typer.Option(min=5.0, help="Length of a window, in seconds.")] = 15.0,
 ) -> None:
     """Run everything once: protect a stream, learn from it under a budget, see an alert."""
-    from veilstream.cli.demo.show import Plan, show
+    from veilstream.cli.demo.plan import Plan
+    from veilstream.cli.demo.show import show
     from veilstream.cli.demo.summary import print_summary
 
     plan = Plan(

@@ -33,8 +33,8 @@ _SAYS = re.compile(
 )
 _SAYS_NOTHING = word_set(
     """
-    wrong incorrect required invalid missing not forgotten expired too correct valid empty weak strong set being
-    needed blocked locked already taken
+    wrong incorrect required invalid missing not forgotten expired too correct valid empty weak strong set
+    being needed blocked locked already taken
     """
 )
 _SCORE = 0.6

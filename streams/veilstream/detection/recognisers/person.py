@@ -23,8 +23,8 @@ _TITLE = re.compile(
     rf"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Madam|Señor|Señora|Herr|Frau|Monsieur|Madame)\.?\s{{1,2}}({_NAME})"
 )
 _SAYS = re.compile(
-    r"(?i:\b(?:my|his|her|their|the (?:customer|patient|passenger|client|guest)'?s?)\s(?:full\s|first\s|last\s)?"
-    r"name(?:'s|\sis|\swas)|\bname'?s|\bi am called|\bthey call me"
+    r"(?i:\b(?:my|his|her|their|the (?:customer|patient|passenger|client|guest)'?s?)\s"
+    r"(?:full\s|first\s|last\s)?name(?:'s|\sis|\swas)|\bname'?s|\bi am called|\bthey call me"
     rf"|\bunder the name(?: of)?|\bin the name of|\bon behalf of|\bspeaking with|\bspeak to"
     rf"|\bsincerely,?|\bregards,?|\bdear|\bsigned,?|\battn:?|\bc/o)\s{{1,3}}({_NAME})"
 )

@@ -10,6 +10,9 @@ text is searched once for digits and separators that could be a number. Of those
 * anything else goes to Presidio, as a short text of its own, for its regions (US, GB, DE, FR, IL, IN, CA,
   BR) at leniency VALID. Ten digits that read as a Unix time of 2001–2033 are none without such a word.
 
+After a hundred doubtful candidates in one text (a table of numbers, or an attack on our time) all further
+ones count as found.
+
 Not found: national formats of other countries without `+`.
 """
 
@@ -39,9 +42,12 @@ _ANY_DASHED = re.compile(r"\(?\d{3}\)?[\s.\-–‑]{1,2}\d{3}[\s.\-–‑]\d{4}"
 _LOCAL = re.compile(r"\d{3}[.\-–‑ ]\d{4}")
 _GROUPED = re.compile(r"\d{2,3}([ .\-])\d{2,3}(?:\1\d{2,3}){2,3}")
 _DATE = re.compile(
-    r"(?:19|20)\d\d([\-/.])\d{1,2}\1\d{1,2}(?:[\sT].*)?|\d{1,2}([\-/.])\d{1,2}\2(?:19|20)?\d\d(?:\s.*)?|(?:19|20)\d\d\s?[\-–]\s?(?:19|20)\d\d"
+    r"(?:19|20)\d\d([\-/.])\d{1,2}\1\d{1,2}|\d{1,2}([\-/.])\d{1,2}\2(?:19|20)?\d\d|(?:19|20)\d\d\s?[\-–]\s?(?:19|20)\d\d"
     r"|\d{1,3}(?:\.\d{1,3}){3}|(?:19|20)\d{6}",
     re.DOTALL,
+)
+_LEADING_DATE = re.compile(
+    r"(?:(?:19|20)\d\d([\-/.])\d{1,2}\1\d{1,2}|\d{1,2}([\-/.])\d{1,2}\2(?:19|20)\d\d)[ \t]+"
 )
 _UNIX_TIME = re.compile(r"1\d{9}(?:\d{3})?")
 _EXPLAINED = context(
@@ -50,16 +56,20 @@ _EXPLAINED = context(
 )
 _SCORE = 0.4  # Presidio's
 _REACH = 40
+_DOUBTFUL_MOST = 100
 
 
 def build() -> Recogniser:
     presidio = predefined().PhoneRecognizer()
 
     def find(text: str) -> Iterable[Finding]:
+        doubtful = 0
         for match in _CANDIDATE.finditer(text):
-            # A list of numbers is read as one candidate: take it apart where it is none as a whole.
             start, end = match.span()
-            candidate = match[0]
+            lead = _LEADING_DATE.match(match[0])
+            if lead is not None:
+                start += lead.end()
+            candidate = text[start:end]
             digits = sum(map(str.isdigit, candidate))
             if digits < 7 or _DATE.fullmatch(candidate):
                 continue
@@ -76,11 +86,17 @@ def build() -> Recogniser:
             elif 8 <= digits <= 15 and (explained or _GROUPED.fullmatch(candidate)):
                 yield Finding(start, end, "PHONE_NUMBER", 0.5)
             elif not _UNIX_TIME.fullmatch(candidate):
+                # Several numbers in a row are read as one candidate: take it apart.
                 found = False
                 for part in _NORTH_AMERICAN.finditer(candidate):
                     found = True
                     yield Finding(start + part.start(), start + part.end(), "PHONE_NUMBER", 0.6)
-                if not found:
+                if found:
+                    continue
+                doubtful += 1
+                if doubtful > _DOUBTFUL_MOST:
+                    yield Finding(start, end, "PHONE_NUMBER", _SCORE)
+                else:
                     for result in presidio.analyze(candidate, [], None):
                         if not _DATE.fullmatch(candidate[result.start : result.end]):
                             yield Finding(start + result.start, start + result.end, "PHONE_NUMBER", _SCORE)

@@ -1,0 +1,290 @@
+"""Attempts, leases and the store itself, in a real Valkey."""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from veilstream.errors import (
+    ChargeInvalid,
+    Fenced,
+    LedgerDiffers,
+    StoreUnavailable,
+)
+from veilstream.keys import FileKeyProvider
+from veilstream.ledger import (
+    Charge,
+    Ledger,
+    Manifest,
+    MemoryJournal,
+    Relay,
+    Reservation,
+    dump,
+    durability,
+    verify,
+)
+from veilstream.ledger.store import Keys
+
+DELTA = 1e-6
+
+
+def people(*numbers: int) -> tuple[str, ...]:
+    digests = (hashlib.sha256(f"person {n}".encode()).digest()[:15] for n in numbers)
+    return tuple(base64.b32encode(digest).decode().lower() for digest in digests)
+
+
+def price(orders: Sequence[int], noise: float = 2.5) -> Charge:
+    return Charge.of(
+        orders,
+        sampling_rate=0.1,
+        noise_multiplier=noise,
+        steps=20,
+        clip_norm=1.0,
+        records_per_person=4,
+        expected_batch=100.0,
+    )
+
+
+def manifest(
+    window: int, who: Iterable[str], orders: Sequence[int] = (12,), *, budget: str = "b", **changes: Any
+) -> Manifest:
+    made = Manifest(budget, "acme", "m", (window * 60.0, window * 60.0 + 60.0), tuple(who), price(orders))
+    return replace(made, **changes)
+
+
+def card(reservation: Reservation, release: str = "r1", **changes: Any) -> dict[str, Any]:
+    inner = {
+        "unit": "subject",
+        "epsilon_spent": reservation.epsilon_spent,
+        "delta": DELTA,
+        "budget": "b",
+        "seq": reservation.seq,
+        "mechanism": "poisson_subsampled_gaussian",
+        "numerics": "real arithmetic",
+        "encoder": {},
+        "labels": [],
+    }
+    return {
+        "release": release,
+        "tenant": "acme",
+        "model": "m",
+        "created": "2026-11-24T00:00:00Z",
+        "parent": None,
+        "artifact": {"sha256": "0" * 64, "bytes": 1, "format": "safetensors", "location": "x"},
+        "card": {**inner, **changes},
+    }
+
+
+@pytest.fixture
+def ledger(store: Redis, tmp_path: Path) -> Ledger:
+    provider = FileKeyProvider(tmp_path / "keys")
+    provider.create_ledger()
+    return Ledger(store, provider.ledger(), provider=provider)
+
+
+async def events(ledger: Ledger, journal: MemoryJournal) -> list[dict[str, Any]]:
+    await Relay(ledger, journal, "test").drain()
+    return journal.events()
+
+
+# Attempts
+
+
+async def ready(ledger: Ledger) -> tuple[Any, Reservation, MemoryJournal]:
+    """A charge that the journal has acknowledged."""
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12], buckets=16)
+    lease = await ledger.lease("b", "m")
+    reservation = await ledger.charge(manifest(0, people(1, 2)), lease)
+    journal = MemoryJournal()
+    await Relay(ledger, journal, "test").drain()
+    return lease, reservation, journal
+
+
+async def test_training_waits_for_the_journal(ledger: Ledger) -> None:
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12], buckets=16)
+    lease = await ledger.lease("b", "m")
+    reservation = await ledger.charge(manifest(0, people(1)), lease)
+    with pytest.raises(ChargeInvalid, match="acknowledged"):
+        await ledger.start(reservation.id, lease)
+    await Relay(ledger, MemoryJournal(), "test").drain()
+    await ledger.wait_acknowledged("b", reservation.seq, timeout=1.0)
+    await ledger.start(reservation.id, lease)
+
+
+async def test_an_attempt_starts_once(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    await ledger.start(reservation.id, lease)
+    with pytest.raises(ChargeInvalid, match="already started"):
+        await ledger.start(reservation.id, lease)
+    [held] = await ledger.open_reservations("b", "m")
+    assert (held.id, held.state, held.attempt, held.window) == (reservation.id, "started", 1, (0.0, 60.0))
+    await ledger.abandon(reservation.id, lease, "crashed")
+    assert await ledger.open_reservations("b", "m") == []
+    for move in (
+        ledger.start(reservation.id, lease),
+        ledger.commit(reservation.id, lease, {}, card(reservation)),
+    ):
+        with pytest.raises(ChargeInvalid):
+            await move
+    assert (await ledger.show("b"))["spent"] == list(price((12,)).charges)  # never refunded
+
+
+async def test_a_commit_moves_the_model_with_its_card_and_once(ledger: Ledger) -> None:
+    lease, reservation, journal = await ready(ledger)
+    with pytest.raises(ChargeInvalid):
+        await ledger.commit(reservation.id, lease, {}, card(reservation))  # not started
+    await ledger.start(reservation.id, lease)
+    assert await ledger.model_state("b", "m") is None
+    seq = await ledger.commit(reservation.id, lease, {"ends": {"0": 9}}, card(reservation))
+    assert await ledger.commit(reservation.id, lease, {"ends": {"0": 9}}, card(reservation)) == seq
+    with pytest.raises(ChargeInvalid):
+        await ledger.commit(reservation.id, lease, {}, card(reservation, "r2"))
+    with pytest.raises(ChargeInvalid):
+        await ledger.abandon(reservation.id, lease, "failed")
+    assert await ledger.model_state("b", "m") == {"ends": {"0": 9}}
+    told = await events(ledger, journal)
+    assert [event["event"] for event in told] == ["created", "charged", "started", "committed"]
+    assert [orjson.loads(line)["release"] for line in journal.releases] == ["r1"]
+    await verify(ledger, journal)
+
+
+async def test_a_card_that_is_not_true_is_refused(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    await ledger.start(reservation.id, lease)
+    good = card(reservation)
+    for bad in (
+        card(reservation, epsilon_spent=reservation.epsilon_spent / 2),
+        card(reservation, delta=DELTA / 2),
+        card(reservation, budget="other"),
+        {**good, "tenant": "zeta"},
+        {**good, "model": "other"},
+        {**good, "artifact": {}},
+        {**good, "people": 5},
+    ):
+        with pytest.raises(ChargeInvalid):
+            await ledger.commit(reservation.id, lease, {}, bad)
+    await ledger.commit(reservation.id, lease, {}, good)
+
+
+async def test_a_reason_is_public_and_from_a_closed_list(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    with pytest.raises(ChargeInvalid):
+        await ledger.abandon(reservation.id, lease, "loss was 7.31 for 12 people")
+    with pytest.raises(ChargeInvalid):
+        await ledger.start("f" * 64, lease)
+
+
+# Leases
+
+
+async def test_a_newer_lease_fences_the_older_everywhere(ledger: Ledger, store: Redis) -> None:
+    old, reservation, _ = await ready(ledger)
+    with pytest.raises(Fenced):
+        await ledger.lease("b", "m")  # still held
+    await ledger.renew(old, 0.05)
+    new = await ledger.lease("b", "m", wait_seconds=2.0)
+    assert new.epoch == old.epoch + 1
+    held = await dump(store, "b")
+    for call in (
+        ledger.charge(manifest(0, people(1, 2)), old),
+        ledger.charge(manifest(5, people(1, 2)), old),
+        ledger.start(reservation.id, old),
+        ledger.commit(reservation.id, old, {}, card(reservation)),
+        ledger.abandon(reservation.id, old, "failed"),
+        ledger.renew(old),
+    ):
+        with pytest.raises(Fenced):
+            await call
+    await ledger.release(old)  # let be: not its own any more
+    assert await dump(store, "b") == held
+    await ledger.start(reservation.id, new)
+
+
+async def test_a_lease_that_ran_out_and_was_not_taken_is_still_good(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    await ledger.renew(lease, 0.01)
+    await asyncio.sleep(0.05)
+    await ledger.start(reservation.id, lease)
+
+
+async def test_a_lease_that_was_given_back_is_worth_nothing(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    await ledger.release(lease)
+    with pytest.raises(Fenced):
+        await ledger.start(reservation.id, lease)
+    await ledger.start(reservation.id, await ledger.lease("b", "m"))
+
+
+async def test_a_forged_epoch_does_not_pass(ledger: Ledger) -> None:
+    lease, reservation, _ = await ready(ledger)
+    with pytest.raises(Fenced):
+        await ledger.start(reservation.id, replace(lease, owner="0" * 32))
+
+
+# The store
+
+
+async def test_a_process_that_decides_otherwise_than_the_store_changes_nothing(
+    ledger: Ledger, store: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script computes the odometer itself: what a faulty caller claims must be the same."""
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12], buckets=16)
+    lease = await ledger.lease("b", "m")
+    held = await dump(store, "b")
+    from veilstream.ledger import ledger as module
+
+    honest = module.decide
+
+    def cheating(budget: Any, charges: Sequence[int]) -> Any:
+        decision = honest(budget, charges)
+        return replace(decision, after=replace(decision.after, spent=(1,)))
+
+    monkeypatch.setattr(module, "decide", cheating)
+    with pytest.raises(LedgerDiffers):
+        await ledger.charge(manifest(0, people(1)), lease)
+    assert await dump(store, "b") == held
+
+
+async def test_a_store_that_is_away_is_one_line_of_what_to_do(ledger: Ledger) -> None:
+    gone: Redis = Redis.from_url("redis://127.0.0.1:1/0")
+    lost = Ledger(gone, ledger.root)
+    for call in (
+        lost.budgets(),
+        lost.show("b"),
+        lost.create_budget("b", "acme", 3.0, DELTA, [12]),
+        durability(gone),
+    ):
+        with pytest.raises(StoreUnavailable) as caught:
+            await call
+        assert "veilstream up" in str(caught.value)
+    await gone.aclose()
+
+
+async def test_durability_says_what_is_wrong(store: Redis) -> None:
+    assert (await durability(store)).ok
+    try:
+        await store.config_set("appendfsync", "everysec")
+        await store.config_set("maxmemory-policy", "allkeys-lru")
+        report = await durability(store)
+        assert not report.ok
+        assert "appendfsync always" in report.advice
+        assert "noeviction" in report.advice
+    finally:
+        await store.config_set("appendfsync", "always")
+        await store.config_set("maxmemory-policy", "noeviction")
+
+
+async def test_all_keys_of_a_budget_are_in_one_slot(ledger: Ledger, store: Redis) -> None:
+    lease, reservation, _ = await ready(ledger)
+    await ledger.start(reservation.id, lease)
+    await ledger.commit(reservation.id, lease, {}, card(reservation))
+    keys = [key async for key in store.scan_iter(match=Keys("b").prefix + "*")]
+    assert len({await store.execute_command("CLUSTER KEYSLOT", key) for key in keys}) == 1
+    assert len(keys) >= 7
