@@ -109,7 +109,7 @@ def own_store(tmp_path: Path) -> Iterator[LocalValkey]:
 
 @pytest.fixture(scope="session")
 def journal_record() -> Callable[..., JournalRecord]:
-    """Makes a ledger entry that keeps the schema: `journal_record(budget, seq, sealed=bytes, card=release)`."""
+    """Makes a ledger entry that keeps its schema: `journal_record(budget, seq, sealed=0, card=release)`."""
     return _journal_record
 
 
@@ -152,4 +152,5 @@ def _journal_record(
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The shared data folder: VEILSTREAM_DATA, or `../shared/data` beside the project."""
-    return Path(os.environ.get("VEILSTREAM_DATA", "../shared/data"))
+    project = Path(__file__).resolve().parents[2]
+    return Path(os.environ.get("VEILSTREAM_DATA") or project.parent / "shared" / "data")

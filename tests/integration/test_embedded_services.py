@@ -1,4 +1,7 @@
-"""Kafka and Valkey as child processes: what was answered survives SIGKILL, and a restart finds it."""
+"""Valkey as a child process: what was answered survives SIGKILL, and a restart finds it.
+
+Kafka's own end and restart: `test_transport_outage`.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from veilstream.embedded.kafka import LocalKafka
 from veilstream.embedded.valkey import LocalValkey
 from veilstream.errors import StoreUnavailable
-from veilstream.events.topics import topic_name
-from veilstream.settings import KafkaSettings
-from veilstream.transport import ensure_topics, incarnation, producer, read_to_end
-
-
-def settings(broker: LocalKafka) -> KafkaSettings:
-    return KafkaSettings.model_validate({"bootstrap": broker.bootstrap, "request_timeout_seconds": 20.0})
-
-
-async def test_kafka_keeps_its_records_and_its_cluster(tmp_path: Path) -> None:
-    """Over a SIGKILL: the ports change, the topics and their ids do not. All it writes is in its folder."""
-    broker = LocalKafka(tmp_path / "kafka")
-    ids, ports = set(), set()
-    for turn, end in enumerate((broker.kill, broker.stop)):
-        broker.start()
-        broker.start()  # running already: nothing happens
-        kafka = settings(broker)
-        report = await ensure_topics(kafka)
-        assert bool(report.created) is (turn == 0)
-        raw = topic_name(kafka, "interactions.raw")
-        async with producer(kafka) as sender:
-            await sender.send_and_wait(raw, str(turn).encode(), partition=0)
-        assert [r.value async for r in read_to_end(kafka, raw)] == [str(n).encode() for n in range(turn + 1)]
-        ids.add(await incarnation(kafka, raw))
-        ports.add(broker.port)
-        end()
-        broker.stop()  # stopped already: nothing happens
-    assert len(ids) == 1
-    assert len(ports) == 2
-    names = {path.name for path in (tmp_path / "kafka").iterdir()}
-    assert names == {"records", "server.properties", "log4j2.xml", "kafka.log", "kafka.out"}
 
 
 def test_valkey_keeps_what_it_answered(own_store: LocalValkey) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiokafka.protocol.admin import DeleteTopicsRequest
 
 from veilstream.contracts import Journal, JournalRecord
-from veilstream.errors import JournalBroken, RecordInvalid, RecordTooLarge
+from veilstream.errors import JournalBroken, RecordInvalid, RecordTooLarge, VeilstreamError
 from veilstream.events.cloudevents import Attributes
 from veilstream.events.codec import decode
 from veilstream.events.topics import topic_name
 from veilstream.events.types import BUDGET_EVENT, JOURNAL_ENTRY, RELEASE
 from veilstream.settings import KafkaSettings
 from veilstream.transport import KafkaJournal, end_offsets, producer, read_to_end
+from veilstream.transport.connecting import connected, partition_counts
 
 HASH = "0" * 64
 Make = Callable[..., JournalRecord]
@@ -115,6 +118,8 @@ async def test_a_repeat_stands_twice_and_says_so_by_its_id(kafka_fresh: KafkaSet
         async for r in read_to_end(kafka_fresh, topic_name(kafka_fresh, "budget.events"))
     ]
     assert ids == ["default/1", "default/1", "default/2"]
+    topic = topic_name(kafka_fresh, "budget.events")
+    assert [r.value["seq"] async for r in read_to_end(kafka_fresh, topic, decode=True)] == [1, 1, 2]
 
 
 @pytest.mark.parametrize("what", ["malformed", "too large"])
@@ -146,6 +151,32 @@ async def test_the_largest_entry_that_is_accepted_is_taken_by_the_broker(
     assert low > 990_000
     await KafkaJournal(kafka_fresh).append([record("default", 1, sealed=low)])
     assert await end_offsets(kafka_fresh, topic_name(kafka_fresh, "ledger.journal")) == {0: 1}
+
+
+@pytest.mark.parametrize(
+    ("refused", "written"),
+    [
+        ("ledger.journal", {"budget.events": 0, "models.releases": 0}),
+        ("budget.events", {"ledger.journal": 1, "models.releases": 0}),
+        ("models.releases", {"ledger.journal": 1, "budget.events": 1}),
+    ],
+)
+async def test_journal_first_then_events_then_releases(
+    kafka_fresh: KafkaSettings, record: Make, refused: str, written: dict[str, int]
+) -> None:
+    """Where one topic does not take its record, those after it get none."""
+    impatient = kafka_fresh.model_copy(update={"request_timeout_seconds": 1.0})
+    name = topic_name(kafka_fresh, refused)
+    async with connected(kafka_fresh) as client:
+        await client.send(client.cluster.controller.nodeId, DeleteTopicsRequest([name], 10_000))
+        for _ in range(200):  # a deletion is acknowledged before the broker's own metadata shows it
+            if name not in await partition_counts(client, [name]):
+                break
+            await asyncio.sleep(0.05)
+    with pytest.raises(VeilstreamError):
+        await KafkaJournal(impatient).append([record("default", 1, card=release(1))])
+    for short, count in written.items():
+        assert await end_offsets(kafka_fresh, topic_name(kafka_fresh, short)) == {0: count}
 
 
 async def test_a_foreign_record_in_the_journal_is_an_error_with_its_place(

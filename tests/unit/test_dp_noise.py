@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -70,22 +69,23 @@ def test_the_key_is_not_kept() -> None:
 
 
 def test_a_fork_takes_a_new_key() -> None:
-    script = """
-import json, os
-from veilstream.dp.noise import SecureGenerator
-generator = SecureGenerator()
-(child,) = generator.split(1)
-def drawn():
-    return generator.uniforms(4).tolist() + child.uniforms(4).tolist()
-read, write = os.pipe()
-if os.fork() == 0:
-    os.write(write, json.dumps(drawn()).encode())
-    os._exit(0)
-os.wait()
-theirs = json.loads(os.read(read, 10000))
-assert len(theirs) == 8 and not set(theirs) & set(drawn())
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    generator = SecureGenerator()
+    (child,) = generator.split(1)
+
+    def drawn() -> list[float]:
+        return [*generator.uniforms(4).tolist(), *child.uniforms(4).tolist()]
+
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writer, json.dumps(drawn()).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    theirs = json.loads(os.read(reader, 10_000))
+    assert len(theirs) == 8
+    assert not set(theirs) & set(drawn())
 
 
 def test_sampling_at_the_edges() -> None:

@@ -2,7 +2,7 @@
 
 `emit` takes only events and fields of the catalogue, so no payload, key or error text can slip in. Lines of
 libraries are reduced to their logger, their message template and the type of the exception: their arguments
-may hold a record.
+may hold a record. The same line of a library is shown once in ten seconds.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from veilstream.telemetry.catalogue import EVENTS
 __all__ = ["configure", "emit"]
 
 _ours = logging.getLogger("veilstream.event")
+
+_SELDOM_SECONDS = 10.0
+_SHOWN_AT_MOST = 1000
 
 Scalar = str | int | float | bool | None | list[int] | list[str]
 
@@ -51,6 +54,26 @@ class _JsonLines(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
+class _Seldom(logging.Filter):
+    """A library's same line is shown once in a while: a lost broker is news, not a flood."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._shown: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == _ours.name:
+            return True
+        line = (record.name, str(record.msg) if record.args else record.pathname + str(record.lineno))
+        if record.created - self._shown.get(line, 0.0) < self._seconds:
+            return False
+        if len(self._shown) >= _SHOWN_AT_MOST:
+            self._shown.clear()
+        self._shown[line] = record.created
+        return True
+
+
 def configure(level: str = "INFO") -> None:
     """Send everything to standard error as JSON lines; libraries from WARNING up."""
     import time
@@ -59,6 +82,7 @@ def configure(level: str = "INFO") -> None:
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(_Seldom(_SELDOM_SECONDS))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -139,15 +139,15 @@ _ACCOUNT_WORDS = word_set("user account login screen display profile nick acct t
 _THINGS = word_set(
     """
     agent tool model function service file restaurant hotel song movie event product item company
-    organization organisation org team project city country state region venue theater theatre store
-    shop brand airline album category tag workspace repo repository branch package module class method
-    schema table column database host server queue topic cluster namespace pod container image
-    environment env app application plugin playlist genre course book place location station airport
-    property attraction artist band street car vehicle step task job workflow pipeline node span trace
-    metric field parameter param argument variable feature flag role group permission policy plan
-    dataset index bucket folder directory library sdk exporter scope resource operation action rule
-    template prompt chain llm deployment engine provider system os browser platform dish menu cuisine
-    game sport league currency language tool_call span_name tools functions operator department college
+    organization organisation org team project city country state region venue theater theatre store shop
+    brand airline album category tag workspace repo repository branch package module class method schema
+    table column database host server queue topic cluster namespace pod container image environment env
+    app application plugin playlist genre course book place location station airport property attraction
+    artist band street car vehicle step task job workflow pipeline node span trace metric field feature
+    flag role group permission policy plan dataset index bucket folder directory library sdk exporter
+    scope resource operation action rule template prompt chain llm deployment engine system os browser
+    platform dish menu cuisine game sport league currency language tool_call span_name tools functions
+    department college
     """
 )
 """A bare `name` under one of these is the thing's."""

@@ -63,8 +63,8 @@ _SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "auto.create.topics.enable": "false",
     # A crashed node is let in again after this time, not after nine seconds; a busy one is not yet shut out.
-    "broker.session.timeout.ms": "6000",
-    "broker.heartbeat.interval.ms": "1000",
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     # Small machine: index files are allocated in full for each partition, the cleaner's buffer at the start.
     "log.index.size.max.bytes": "1048576",
     "log.cleaner.dedupe.buffer.size": "16777216",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -19,15 +20,26 @@ __all__ = ["HOST", "Service", "free_ports"]
 HOST = "127.0.0.1"
 
 
+_PORTS = range(15_000, 32_000)
+"""Below what systems give to outgoing connections: one of those could take a port before its server does."""
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nobody listens on now; all different."""
-    with ExitStack() as open_sockets:
-        found = []
-        for _ in range(count):
-            held = open_sockets.enter_context(socket.socket())
-            held.bind((HOST, 0))
-            found.append(int(held.getsockname()[1]))
-        return found
+    """Ports of the loopback address that nobody has now; all different.
+
+    Raises:
+        OSError: none is free.
+    """
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
+            if len(found) == count:
+                return found
+            candidate = held.enter_context(socket.socket())
+            with suppress(OSError):
+                candidate.bind((HOST, port))
+                found.append(port)
+    raise OSError("no free port on the loopback address")
 
 
 class Service:

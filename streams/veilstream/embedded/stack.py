@@ -184,8 +184,8 @@ def up(data_dir: Path, broker: BrokerChoice = "auto", *, cache_dir: Path | None 
 def down(data_dir: Path) -> bool:
     """End what `up` left running: those very processes, and no other that has their pid now.
 
-    True where something was ended. A stack that belongs to a running command is left alone; what is left of one
-    whose command was killed is ended too, and its files are removed.
+    True where something was ended. A stack that belongs to a running command is left alone; what is left of
+    one whose command was killed is ended too, and its files are removed.
     """
     remembered = _remembered(data_dir)
     if remembered is None or _owned(remembered):

@@ -6,6 +6,7 @@ Two visits of the same leaves. `collect` asks the patterns and the key names and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from veilstream.contracts import Detector, Finding
@@ -21,6 +22,8 @@ from veilstream.protection.tokens import Tokens
 
 __all__ = ["Record"]
 
+_PLAIN_NAME = re.compile(r"[A-Za-z_\-]{1,64}")
+_UNSPOKEN = " redacted "
 _ROUNDS = 8  # a replaced text is looked at again until nothing is found; two rounds do, as a rule
 _NUMBER_DIGITS = 7  # a shorter number without a speaking key is a number
 _OWN_VALUE_WORDS = 4  # `{"passenger": "Jane Doe"}`: as long as a name, not as a sentence
@@ -47,6 +50,8 @@ class Record:
         self._found: dict[str, list[Finding]] = {}
         self._declared = Declared()
         self._units: dict[str, str] = {}
+        self._counting = True
+        self._names: dict[str, str] = {}
         self._clean: set[tuple[str, bool]] = set()  # texts that the second visit found nothing in
 
     def declare(self, kind: str, value: str) -> None:
@@ -99,9 +104,10 @@ class Record:
         """The kind that the leaf's key names declare."""
         if leaf.is_key or not leaf.names or self._structure.is_word(leaf):
             return None
-        kind = kind_of_names(leaf.names)
+        names = tuple(map(self._name, leaf.names))
+        kind = kind_of_names(names)
         if kind is None:
-            if not person_word(leaf.names[0]) or not _own_value(text):
+            if not person_word(names[0]) or not _own_value(text):
                 return None
             kind = "PERSON"
         stripped = text.strip()
@@ -110,6 +116,17 @@ class Record:
         if kind in _NEEDS_LETTERS and not any(character.isalpha() for character in stripped):
             return None
         return kind
+
+    def _name(self, name: str) -> str:
+        """A key as a name: what is personal in it, and so leaves it, does not speak (`jane@name.com`)."""
+        if _PLAIN_NAME.fullmatch(name):
+            return name
+        read = self._names.get(name)
+        if read is None:
+            self._counting = False  # the key itself is visited, and counted, as a leaf
+            read = self._names[name] = OPAQUE.sub(_UNSPOKEN, self._text(name, carried=False))
+            self._counting = True
+        return read
 
     def _number(self, value: int | float, text: str) -> Scalar:
         """A number that is personal data becomes a placeholder; any other stays a number."""
@@ -172,7 +189,8 @@ class Record:
         return [f for f in findings if self._policy.action(f.kind) != "keep"]  # type: ignore[attr-defined]
 
     def _replaced(self, kind: str, action: str, value: str) -> str:
-        self._count(kind)
+        if self._counting:
+            self._count(kind)
         if action != "token":
             return placeholder(kind)
         if kind in self._units:

@@ -60,12 +60,12 @@ async def ensure_topics(kafka: KafkaSettings, *, create: bool = True) -> TopicRe
             created: list[str] = []
             if missing and create:
                 created = await _create(client, missing, kafka.request_timeout_seconds)
-                there = await _wait_for(client, wanted, kafka.request_timeout_seconds)
             elif missing:
                 raise TopicMismatch(
                     "topics are missing: " + ", ".join(spec.name for spec in missing),
                     hint="create them with `veilstream topics create`",
                 )
+            there = await _wait_for(client, wanted, kafka.request_timeout_seconds)
             configs = await _describe(client, list(wanted))
     fatal: list[str] = []
     warnings: list[str] = []
@@ -171,7 +171,7 @@ async def _wait_for(
     """Until every topic has its leaders: creation is acknowledged before all brokers know of it."""
     deadline = time.monotonic() + timeout_seconds
     while True:
-        there = await partition_counts(client, wanted)
+        there = await partition_counts(client, wanted, led=True)
         absent = [name for name in wanted if name not in there]
         if not absent:
             return there

@@ -49,8 +49,10 @@ async def connected(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaClient]:
         await finish(client.close(), kafka.request_timeout_seconds)
 
 
-async def partition_counts(client: AIOKafkaClient, topics: Iterable[str]) -> dict[str, int]:
-    """Partitions of those topics that are there and have a leader everywhere.
+async def partition_counts(
+    client: AIOKafkaClient, topics: Iterable[str], *, led: bool = False
+) -> dict[str, int]:
+    """Partitions of those topics that are there; with `led`, only where every partition has a leader.
 
     Asks so that a broker with `auto.create.topics.enable` does not create what it is asked for.
 
@@ -63,8 +65,8 @@ async def partition_counts(client: AIOKafkaClient, topics: Iterable[str]) -> dic
     for code, name, _internal, partitions in answer.topics:
         error = for_code(code)
         if error is NoError:
-            if all(leader >= 0 for _, _, leader, *_ in partitions):
+            if not led or all(leader >= 0 for _, _, leader, *_ in partitions):
                 found[name] = len(partitions)
-        elif error is not UnknownTopicOrPartitionError and not error.retriable:
+        elif error is not UnknownTopicOrPartitionError and not (led and error.retriable):
             raise error()
     return found

@@ -39,7 +39,7 @@ NONE = "0"
 
 _METADATA = 3
 _TRANSIENT = (3, 5)  # unknown topic, leader not available: a topic made this moment
-_PATIENCE_SECONDS = 3.0
+_PATIENCE_SECONDS = 1.0
 
 
 class _Uuid(AbstractType):  # type: ignore[misc]  # aiokafka's types are not seen by mypy

@@ -62,8 +62,9 @@ class PersonOptimizer(DPOptimizer):
     of rate q, the subsampled one. In real arithmetic: see `veilstream.dp.noise`.
 
     Edge cases: an empty batch releases Z/(qN), by the same path; a gradient of zero stays zero; a non-finite
-    one contributes nothing, silently, since an error would tell the world about one person. Norms, clipping
-    and sums are float64 whatever the model's type; the cast back to it is post-processing.
+    one, or one whose norm overflows (above 1e154), contributes nothing, silently, since an error would tell
+    the world about one person. Norms, clipping and sums are float64 whatever the model's type; the cast back
+    to it is post-processing.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, params: StepParams, noise: SecureGenerator) -> None:
@@ -84,15 +85,16 @@ class PersonOptimizer(DPOptimizer):
         by_person = [self._get_flat_grad_sample(p).to(torch.float64).flatten(1) for p in self.params]
         factors = self._factors(by_person)
         for p, gradients in zip(self.params, by_person, strict=True):
-            # A factor of 0 is not enough: 0 · NaN is NaN.
-            finite = torch.where(torch.isfinite(gradients), gradients, 0.0)
-            total = (factors @ finite).reshape(p.shape)
+            if not bool((factors > 0).all()):  # 0 · NaN is NaN
+                gradients = torch.where((factors > 0).unsqueeze(1), gradients, 0.0)
+            total = (factors @ gradients).reshape(p.shape)
             p.summed_grad = total if p.summed_grad is None else p.summed_grad + total
             _mark_as_processed(p.grad_sample)
 
     def _factors(self, by_person: list[torch.Tensor]) -> torch.Tensor:
-        """What each person's gradient is multiplied by: [people], float64."""
-        norms = torch.stack([g.norm(dim=1) for g in by_person], dim=1).norm(dim=1)
+        """What each person's gradient is multiplied by: [people], float64; 0 where its norm is not finite."""
+        squares = torch.stack([torch.einsum("ij,ij->i", g, g) for g in by_person], dim=1)
+        norms = squares.sum(dim=1).sqrt()
         factors = (self.max_grad_norm * (1 - MARGIN) / norms).clamp(max=1.0)  # norm 0: inf, clamped to 1
         return torch.where(torch.isfinite(norms), factors, 0.0)
 

@@ -36,7 +36,7 @@ class MiniLM:
     """Sentence-BERT as its authors use it: mean pooling over the tokens, then unit length (1908.10084).
 
     Args:
-        threads: torch's threads, a setting of the whole process; None leaves it.
+        threads: how many threads torch may use in a call; None leaves it.
         rows: texts in a batch; 1 answers single texts soonest.
         bfloat16: multiply in bfloat16, some 5 times faster on a CPU with AMX (and at most 0.01 away); by
             default where the CPU has it.
@@ -53,8 +53,7 @@ class MiniLM:
         self._folder = _model_folder()
         self._rows = rows
         self._bfloat16 = _has_amx() if bfloat16 is None else bfloat16
-        if threads is not None:
-            torch.set_num_threads(threads)
+        self._threads = threads
         self._tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
@@ -94,6 +93,8 @@ class MiniLM:
         Args:
             check: called between batches; what it raises ends the work.
         """
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)  # of this thread, which need not be the one that loaded it
         tokens = [encoded.ids for encoded in self._tokenizer.encode_batch(list(texts))]
         buckets: dict[int, list[int]] = {}
         for number, ids in enumerate(tokens):

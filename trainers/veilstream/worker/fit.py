@@ -71,6 +71,10 @@ def fit(
     """Train on the people admitted, a row each; `check` is called often, and what it raises ends the work."""
     features, mask, targets = tensors_of(rows, k, lambda texts: encoder.encode(texts, check=check))
 
+    # The steps' tensors are small: threads that wait for each other cost more than they do, most of all on a
+    # machine that has other work (measured: 10 times the time). Of this thread alone.
+    torch.set_num_threads(1)
+
     def step_done(number: int) -> None:
         check()
         progress(number)

@@ -2,8 +2,8 @@
 
 Ours: Presidio's pattern tries 700 suffixes at every place of a host and does not take what follows `?`
 without a path. Here: anything with a scheme and `//`, anything after `www.`, and a bare host under a common
-suffix. Suffixes that are English words (`in`, `it`, `me`, `no`, `us`) count only with a path, since people
-forget the space after a full stop. Hosts that stand for the machine itself (localhost) are left unless
+suffix. Suffixes that are English words, or fields of a dotted name (`it`, `me`, `info`, `app`), count only
+with a path: people forget the space after a full stop, and keys look like `user.info`. Hosts that stand for the machine itself (localhost) are left unless
 there is more."""
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from veilstream.detection.base import Recogniser
 __all__ = ["build"]
 
 _REST = r"[^\s<>\"'`{}|\\^\[\]()]"
-_SURE = (
-    "com|net|org|edu|gov|mil|info|biz|io|dev|app|co|ai|eu|de|fr|uk|nl|es|ca|au|jp|cn|br|ru|pl|ch|se|dk|fi|tv"
+_SURE = "com|net|org|edu|gov|mil|eu|de|fr|uk|nl|es|ca|au|jp|cn|br|ru|pl|ch|se|dk|fi"
+_WORDS = (
+    "info|biz|io|dev|app|co|ai|tv|in|it|me|no|us|at|be|is|so|to|am|as|my|by|pro|name|online|site|page|link|live|"
+    "cloud|tech|xyz|ly|gl"
 )
-_WORDS = "in|it|me|no|us|at|be|is|so|to|am|as|my|by|pro|name|online|site|page|link|live|cloud|tech|xyz|ly|gl"
 _URL = re.compile(
     rf"(?i)\b[a-z][a-z0-9+.\-]{{1,15}}://{_REST}+(?:\([^\s()]*\){_REST}*)?"
     rf"|\bmailto:{_REST}+"

@@ -1,0 +1,149 @@
+"""The commands, one after the other, as a new user would type them."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from redis import Redis
+from typer.testing import CliRunner
+
+from veilstream.cli.app import app
+from veilstream.cli.demo.conversations import conversations
+from veilstream.errors import BudgetExists, BudgetUnknown, KeyMissing, VeilstreamError
+from veilstream.settings import KafkaSettings
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def command(
+    kafka_fresh: KafkaSettings, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    """Runs a command; returns what `--json` printed, or the text."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VEILSTREAM_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("VEILSTREAM_KAFKA__BOOTSTRAP", kafka_fresh.bootstrap)
+    monkeypatch.setenv("VEILSTREAM_KAFKA__TOPIC_PREFIX", kafka_fresh.topic_prefix)
+    monkeypatch.setenv("VEILSTREAM_STORE__URL", store_url)
+    monkeypatch.setenv("VEILSTREAM_WORKER__TENANT", "acme")
+    Redis.from_url(store_url).flushall()
+    runner = CliRunner()
+
+    def run(*words: str, input: bytes | None = None, exits: int = 0) -> Any:
+        result = runner.invoke(app, list(words), input=input)
+        if isinstance(result.exception, VeilstreamError):
+            raise result.exception
+        assert result.exit_code == exits, (words, result.output[-2000:], result.exception)
+        return orjson.loads(result.stdout) if "--json" in words else result.stdout
+
+    return run
+
+
+def test_budget_from_creation_to_verification(command: Command) -> None:
+    with pytest.raises(KeyMissing, match="keys create"):
+        command("budget", "list")
+    command("keys", "create", "acme")
+    assert command("keys", "list", "--json") == {"tenants": ["acme"]}
+    made = command("budget", "create", "default", "--epsilon", "8", "--delta", "1e-6", "--json")
+    assert (made["epsilon"], made["tenant"], made["fraction"]) == (8.0, "acme", 0.0)
+    assert command("budget", "create", "default", "--epsilon", "8", "--delta", "1e-6", "--json") == made
+    with pytest.raises(BudgetExists):
+        command("budget", "create", "default", "--epsilon", "9", "--delta", "1e-6")
+    command("budget", "raise", "default", "--epsilon", "10")
+    assert [row["epsilon"] for row in command("budget", "list", "--json")] == [10.0]
+    shown = command("ledger", "show", "default", "--json")
+    assert [event["event"] for event in shown["events"]] == ["created", "raised"]
+    assert command("ledger", "verify", "--json") == {"budgets": 1, "entries": 2}
+    with pytest.raises(BudgetUnknown):
+        command("ledger", "show", "other")
+
+
+def test_rebuild_from_the_journal(command: Command, store_url: str) -> None:
+    command("keys", "create", "acme")
+    command("budget", "create", "default", "--epsilon", "8")
+    Redis.from_url(store_url).flushall()
+    assert command("budget", "list", "--json") == []
+    assert command("ledger", "rebuild", "--json") == {"budgets": 1, "entries": 1}
+    assert command("ledger", "verify", "--json") == {"budgets": 1, "entries": 1}
+    assert [row["budget"] for row in command("budget", "list", "--json")] == ["default"]
+
+
+def test_dry_run_says_what_it_would_cost(command: Command) -> None:
+    command("keys", "create", "acme")
+    command("budget", "create", "default", "--epsilon", "8")
+    cost = command("train", "--dry-run", "--json")
+    assert cost["windows_that_fit"] > 0
+    assert cost["epsilon_after"] == sorted(cost["epsilon_after"])
+    assert cost["epsilon_after"][-1] <= 8
+
+
+def test_produce_names_a_bad_line_and_sends_the_rest(command: Command, tmp_path: Path) -> None:
+    good = {"messages": [{"role": "user", "content": "hello"}]}
+    lines = b"\n".join([orjson.dumps(good), b'{"messages": "ann@example.com"}', b"not json ann@example.com"])
+    with gzip.open(tmp_path / "chats.jsonl.gz", "wb") as out:
+        out.write(lines)
+    text = command("produce", "chats.jsonl.gz", "--format", "openai", exits=1)
+    assert "sent 1, refused 2" in text
+    assert "ann@example.com" not in text
+
+
+def test_topics_and_doctor_say_what_is_there(command: Command) -> None:
+    report = command("topics", "check", "--json")
+    assert (report["created"], len(report["verified"])) == ([], 10)
+    assert len(command("topics", "list", "--json")) == 10
+    before = command("doctor", "--json", exits=1)
+    wrong = {check["name"]: check["advice"] for check in before["checks"] if not check["ok"]}
+    assert list(wrong) == ["keys"]
+    assert "veilstream keys create" in wrong["keys"]
+    command("keys", "create", "acme")
+    assert command("doctor", "--json")["ok"] is True
+
+
+def test_nothing_released_nothing_quarantined(command: Command) -> None:
+    command("keys", "create", "acme")
+    assert command("models", "list", "--json") == []
+    assert command("quarantine", "list", "--json") == []
+    assert "replayed 0" in command("quarantine", "replay")
+
+
+def test_redact_is_a_filter() -> None:
+    made = next(iter(conversations(1, 1)))
+    chat = {"messages": [{"role": "user", "content": f"I am at {dict(made.planted)['EMAIL_ADDRESS']}"}]}
+    lines = orjson.dumps(chat) + b"\nbroken\n" + orjson.dumps(chat) + b"\n"
+    done = subprocess.run(
+        [sys.executable, "-m", "veilstream.cli", "redact", "--format", "openai"],
+        input=lines, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    first, second, third = (orjson.loads(line) for line in done.stdout.splitlines())
+    assert first == third
+    assert first["messages"][0]["content"] == "I am at <EMAIL_ADDRESS>"
+    assert second["error"]["kind"] == "not_json"
+    assert second["error"]["line"] == 2
+    assert b"1 lines could not be read" in done.stderr
+
+
+def test_dead_broker_and_dead_store_are_one_line(tmp_path: Path) -> None:
+    for words, address, hint in (
+        (["topics", "check"], {"VEILSTREAM_KAFKA__BOOTSTRAP": "127.0.0.1:9"}, "veilstream up"),
+        (["budget", "list"], {"VEILSTREAM_STORE__URL": "redis://127.0.0.1:9/0"}, "veilstream up"),
+    ):
+        subprocess.run(
+            [sys.executable, "-m", "veilstream.cli", "keys", "create", "acme"], cwd=tmp_path, check=True
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "veilstream.cli", *words], capture_output=True, text=True, cwd=tmp_path,
+            env={**address, "VEILSTREAM_KAFKA__REQUEST_TIMEOUT_SECONDS": "3", "PATH": ""}, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 1
+        ours = [line for line in done.stderr.splitlines() if line.startswith("veilstream: ")]
+        assert len(ours) == 1
+        assert hint in ours[0]
+        assert "Traceback" not in done.stderr
