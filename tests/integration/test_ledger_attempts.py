@@ -30,6 +30,7 @@ from veilstream.ledger import (
     durability,
     verify,
 )
+from veilstream.ledger.budget import decide
 from veilstream.ledger.store import Keys
 
 DELTA = 1e-6
@@ -238,15 +239,13 @@ async def test_a_process_that_decides_otherwise_than_the_store_changes_nothing(
     await ledger.create_budget("b", "acme", 3.0, DELTA, [12], buckets=16)
     lease = await ledger.lease("b", "m")
     held = await dump(store, "b")
-    from veilstream.ledger import ledger as module
-
-    honest = module.decide
+    honest = decide
 
     def cheating(budget: Any, charges: Sequence[int]) -> Any:
         decision = honest(budget, charges)
         return replace(decision, after=replace(decision.after, spent=(1,)))
 
-    monkeypatch.setattr(module, "decide", cheating)
+    monkeypatch.setattr("veilstream.ledger.ledger.decide", cheating)
     with pytest.raises(LedgerDiffers):
         await ledger.charge(manifest(0, people(1)), lease)
     assert await dump(store, "b") == held
@@ -286,5 +285,7 @@ async def test_all_keys_of_a_budget_are_in_one_slot(ledger: Ledger, store: Redis
     await ledger.start(reservation.id, lease)
     await ledger.commit(reservation.id, lease, {}, card(reservation))
     keys = [key async for key in store.scan_iter(match=Keys("b").prefix + "*")]
-    assert len({await store.execute_command("CLUSTER KEYSLOT", key) for key in keys}) == 1
+    ask: Any = store.execute_command
+    slots = {await ask("CLUSTER KEYSLOT", key) for key in keys}
+    assert len(slots) == 1
     assert len(keys) >= 7

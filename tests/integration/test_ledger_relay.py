@@ -20,6 +20,7 @@ from veilstream.events.topics import topic_name
 from veilstream.keys import FileKeyProvider
 from veilstream.ledger import Charge, Ledger, Manifest, MemoryJournal, Relay, dump, rebuild, verify
 from veilstream.ledger.chain import GENESIS, digest
+from veilstream.ledger.lease import RELAY
 from veilstream.ledger.store import Keys
 from veilstream.settings import KafkaSettings
 from veilstream.transport import KafkaJournal, read_to_end
@@ -170,6 +171,24 @@ async def test_one_relay_at_a_time_and_the_next_one_takes_over(ledger: Ledger) -
     await tasks[1]
     assert len(journal.lines) == len(set(journal.lines)) == 5
     await verify(ledger, journal)
+
+
+async def test_a_relay_that_lost_its_lease_writes_nothing_more(ledger: Ledger) -> None:
+    journal = MemoryJournal()
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12], buckets=16)
+    stop = asyncio.Event()
+    relay = Relay(ledger, journal, "late", ttl_seconds=0.02, poll_seconds=0.05)
+    task = asyncio.create_task(relay.run(stop))
+    await ledger.wait_acknowledged("b", 1, timeout=10.0)
+    taken = await ledger.take("b", RELAY, 30.0, wait_seconds=5.0)
+    await ledger.charge(window(0), await ledger.lease("b", "m"))
+    await asyncio.sleep(0.3)
+    assert len(journal.lines) == 1
+    await ledger.release(taken)
+    await ledger.wait_acknowledged("b", 2, timeout=10.0)
+    stop.set()
+    await task
+    assert len(journal.lines) == 2
 
 
 async def test_run_goes_on_when_the_broker_comes_back(ledger: Ledger) -> None:

@@ -101,13 +101,16 @@ async def events(ledger: Ledger, journal: MemoryJournal) -> list[dict[str, Any]]
 async def test_creating_again_changes_nothing_and_other_parameters_are_refused(ledger: Ledger) -> None:
     first = await ledger.create_budget("b", "acme", 3.0, DELTA, [12], buckets=16)
     assert await ledger.create_budget("b", "acme", 3.0, DELTA, [12]) == first
+    same: dict[str, Any] = {"tenant": "acme", "epsilon": 3.0, "delta": DELTA, "orders": [12]}
     for other in (
-        {"epsilon": 4.0}, {"delta": 1e-7}, {"orders": [13]}, {"tenant": "zeta"}, {"mode": "individual"},
-    ):  # fmt: skip
+        {"epsilon": 4.0},
+        {"delta": 1e-7},
+        {"orders": [13]},
+        {"tenant": "zeta"},
+        {"mode": "individual"},
+    ):
         with pytest.raises(BudgetExists):
-            await ledger.create_budget(
-                "b", **{"tenant": "acme", "epsilon": 3.0, "delta": DELTA, "orders": [12], **other}
-            )
+            await ledger.create_budget("b", **{**same, **other})
     assert await ledger.budgets() == ["b"]
     assert (await ledger.show("b"))["seq"] == 1
 

@@ -8,8 +8,8 @@ import os
 import secrets
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ import redis.asyncio
 
 from veilstream.accounting import odometer_epsilon, window_charges
 from veilstream.client import load_release
+from veilstream.errors import Fenced
 from veilstream.events.cloudevents import Attributes, Origin
 from veilstream.events.codec import dumps
 from veilstream.events.topics import topic_name
 from veilstream.events.types import PROTECTED
 from veilstream.keys import FileKeyProvider, ledger_token, subject_token
-from veilstream.ledger import Ledger, verify
+from veilstream.ledger import Lease, Ledger, dump, verify
 from veilstream.settings import KafkaSettings, Settings
 from veilstream.transport import KafkaJournal, producer, read_to_end
 from veilstream.worker import attempt as attempt_module
@@ -134,13 +135,6 @@ class Place:
         return [event["event"] for event in await self.topic("budget.events")]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.02)
-
-
 PRIVATE_OR_RANDOM = {
     "time",
     "release",
@@ -204,6 +198,7 @@ async def test_windows_become_releases_and_a_missing_person_does_not_show(
         state = await ledger.model_state(place.budget, "tool-choice")
         assert state is not None
         assert sum(state["ends"].values()) >= expected
+        assert len(orjson.loads(await dump(client, place.budget))["people"]) == expected
         await client.aclose()
 
     release = load_release(settings=places[0].settings, provider=places[0].provider)
@@ -336,3 +331,51 @@ async def test_the_encoder_is_loaded_before_anything_is_paid(
     with pytest.raises(OSError, match="no weights"):
         await run_worker(place.settings)
     assert await place.events() == ["created"]
+
+
+async def test_a_second_worker_stands_by_and_takes_over(
+    kafka_fresh: KafkaSettings, store: redis.asyncio.Redis, store_url: str, tmp_path: Path
+) -> None:
+    place = Place(kafka_fresh, store_url, tmp_path, window_seconds=0.4, max_windows=1)
+    await place.create_budget(store, windows=3)
+    both = await asyncio.gather(run_worker(place.settings), run_worker(place.settings))
+    assert list(both) == [1, 1]
+    first, second = await place.topic("models.releases")
+    assert second["parent"] == first["release"]
+    assert second["card"]["window"]["start"] == first["card"]["window"]["end"]
+
+
+async def test_a_worker_that_slept_past_its_lease_releases_nothing(
+    kafka_fresh: KafkaSettings,
+    store: redis.asyncio.Redis,
+    store_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The sleeper's training goes on while another takes over, releases, and ends."""
+    place = Place(kafka_fresh, store_url, tmp_path, max_windows=1)
+    await place.create_budget(store, windows=3)
+    asleep, awake = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def sleep_then_fit(*args: Any, **kwargs: Any) -> Any:
+        if not asleep.is_set():
+            loop.call_soon_threadsafe(asleep.set)
+            assert awake.wait(60)
+        return fit(*args, **kwargs)
+
+    async def never(self: Ledger, lease: Lease, ttl_seconds: float = 0.0) -> None:
+        """A lease that nobody renews."""
+
+    monkeypatch.setattr(attempt_module, "fit", sleep_then_fit)
+    monkeypatch.setattr(Ledger, "renew", never)
+    sleeper = asyncio.create_task(run_worker(place.settings, lease_seconds=0.5))
+    async with asyncio.timeout(30):
+        await asleep.wait()
+    assert await run_worker(place.settings, lease_seconds=0.5) == 1
+    awake.set()
+    with pytest.raises(Fenced):
+        await sleeper
+    assert len(await place.topic("models.releases")) == 1
+    assert (await place.events()).count("charged") == 2
+    assert len(list(place.settings.releases_folder.glob("*.json"))) == 1

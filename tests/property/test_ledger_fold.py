@@ -67,7 +67,7 @@ def test_any_changed_leaf_is_found(data: st.DataObject) -> None:
     for step in path[:-1]:
         holder = holder[step]
     old = holder[path[-1]]
-    new = data.draw(
+    new: Any = data.draw(
         st.one_of(st.integers(0, 10), st.text(max_size=3), st.none(), st.just({}), st.floats(0, 9))
     )
     assume(orjson.dumps(new) != orjson.dumps(old))

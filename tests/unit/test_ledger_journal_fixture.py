@@ -158,6 +158,12 @@ def refused_with_room(entries: Entries) -> None:
     entries[1]["public"]["spent"] = [0, 0]
 
 
+def exhausted_with_room(entries: Entries) -> None:
+    for entry in entries:
+        if entry["public"]["event"] == "exhausted":
+            entry["public"]["charge"]["charges"] = [1, 1]
+
+
 def unknown_kind(entries: Entries) -> None:
     entries[2]["public"]["event"] = "frozen"
 
@@ -170,7 +176,8 @@ def another_attempt(entries: Entries) -> None:
     "fault",
     [
         lower_charge, less_spent, larger_caps, others_sealed, another_reservation, more_admitted,
-        started_twice, raised_downwards, refused_with_room, unknown_kind, another_attempt,
+        started_twice, raised_downwards, refused_with_room, exhausted_with_room,
+        unknown_kind, another_attempt,
     ],
     ids=lambda f: f.__name__,
 )  # fmt: skip

@@ -154,9 +154,9 @@ class WorkerSettings(_Section):
         0.1, description="Poisson rate q at which a person enters a step."
     )
     noise_multiplier: Positive = Field(1.0, description="Noise standard deviation over clip_norm, σ.")
-    clip_norm: Positive = Field(1.0, description="L2 bound C of one person's gradient.")
+    clip_norm: Positive = Field(0.5, description="L2 bound C of one person's gradient.")
     steps: Count = Field(60, description="Steps T of a window.")
-    learning_rate: Positive = Field(2.0, description="Step size.")
+    learning_rate: Positive = Field(40.0, description="Size of a window's first step; it falls linearly.")
     head: Literal["linear"] = Field("linear", description="Model head on the frozen encoder.")
     releases: Path | None = Field(
         None, description="Folder of released models; `<data_dir>/releases` by default."

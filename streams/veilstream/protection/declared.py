@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from veilstream.contracts import Finding
 from veilstream.detection.words import COMMON, NOT_VALUES, ORGANISATION
@@ -41,24 +40,21 @@ def normalised(value: str) -> str:
     return " ".join(words) if words else value
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    words: tuple[str, ...]  # folded, or as written where `exact`
-    kind: str
-    exact: bool
-
-
 class Declared:
     """The declared values of one record."""
 
     def __init__(self) -> None:
-        self._by_first: dict[str, list[_Entry]] = {}
+        self._folded: dict[tuple[str, ...], str] = {}
+        self._exact: dict[tuple[str, ...], str] = {}  # common words, as they were written
+        self._lengths: dict[
+            str, list[int]
+        ] = {}  # by first word: in how many words values go on, longest first
         self._digits: dict[str, str] = {}
         self._literal: dict[str, str] = {}
         self._whole: dict[str, str] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._by_first or self._digits or self._literal)
+        return bool(self._lengths or self._digits or self._literal)
 
     def add(self, kind: str, value: str) -> None:
         """Declare a value; one that cannot be told from ordinary words is only taken as a whole leaf."""
@@ -93,7 +89,14 @@ class Declared:
         exact = all(word in COMMON or (word.isdigit() and len(word) < 3) for word in folded)
         if exact and all(word.islower() or word.isdigit() for word in words):
             return
-        self._insert(_Entry(tuple(words) if exact else folded, kind, exact))
+        if exact:
+            self._exact.setdefault(tuple(words), kind)
+        else:
+            self._folded.setdefault(folded, kind)
+        lengths = self._lengths.setdefault(folded[0], [])
+        if len(folded) not in lengths:
+            lengths.append(len(folded))
+            lengths.sort(reverse=True)
 
     def _add_parts(self, value: str, words: list[str]) -> None:
         firm = any(word.casefold() in ORGANISATION or word.isdigit() for word in words)
@@ -102,12 +105,6 @@ class Declared:
         for word in words:
             if word.isalpha() and len(word) > 2:
                 self._add_words("PERSON", [word], least_letters=3, least_digits=5)
-
-    def _insert(self, entry: _Entry) -> None:
-        bucket = self._by_first.setdefault(entry.words[0].casefold(), [])
-        if all(other.words != entry.words for other in bucket):
-            bucket.append(entry)
-            bucket.sort(key=lambda other: -len(other.words))
 
     def whole(self, text: str) -> str | None:
         """SUBJECT or CONVERSATION, where the text is just that."""
@@ -120,7 +117,7 @@ class Declared:
             while at >= 0:
                 yield Finding(at, at + len(value), kind, _UNIT_SCORE if kind in _UNITS else _SCORE)
                 at = text.find(value, at + len(value))
-        if not self._by_first and not self._digits:
+        if not self._lengths and not self._digits:
             return
         matches = list(_WORD.finditer(text))
         words = [match[0] for match in matches]
@@ -134,15 +131,17 @@ class Declared:
     def _at(
         self, matches: list[re.Match[str]], words: list[str], folded: list[str], position: int, first: str
     ) -> tuple[int, str] | None:
-        for entry in self._by_first.get(first, ()):
-            last = position + len(entry.words) - 1
-            if last >= len(words):
+        for length in self._lengths.get(first, ()):
+            end = position + length
+            if end > len(words):
                 continue
-            compared = words if entry.exact else folded
-            if all(compared[position + i] == word for i, word in enumerate(entry.words)) and all(
-                matches[i + 1].start() - matches[i].end() <= _GAP for i in range(position, last)
+            kind = self._folded.get(tuple(folded[position:end])) or self._exact.get(
+                tuple(words[position:end])
+            )
+            if kind is not None and all(
+                matches[i + 1].start() - matches[i].end() <= _GAP for i in range(position, end - 1)
             ):
-                return matches[last].end(), entry.kind
+                return matches[end - 1].end(), kind
         if self._digits and first.isdigit():
             return self._digits_at(matches, words, position)
         return None

@@ -221,5 +221,6 @@ def _own_value(text: str) -> bool:
         and len(text) <= _OWN_VALUE_CHARACTERS
         and any(character.isalpha() for character in text)
         and text.strip().lower() not in ROLES
+        and not OPAQUE.search(text)  # a sentence that has been protected is shorter than it was
         and not all(word.lower().strip(".,!?") in COMMON for word in words)
     )

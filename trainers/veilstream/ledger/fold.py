@@ -224,6 +224,8 @@ def _refused(state: State, entry: Mapping[str, Any], public: dict[str, Any], ope
 
 
 def _exhausted(state: State, entry: Mapping[str, Any], public: dict[str, Any], opener: Opener) -> None:
+    if has_room(state.budget.spent, public["charge"]["charges"], state.budget.caps):
+        raise _Untrue("the odometer had room when it was called exhausted")
     state.budget = replace(state.budget, exhausted=True)
 
 

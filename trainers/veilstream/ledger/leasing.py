@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from redis.asyncio import Redis
 
 from veilstream.errors import ChargeInvalid, Fenced
-from veilstream.ledger.lease import Lease, model_lease
+from veilstream.ledger.lease import RELAY, Lease, model_lease
 from veilstream.ledger.manifest import MODEL_NAME
 from veilstream.ledger.scripts import Scripts
 from veilstream.ledger.store import Keys, read_meta
@@ -51,7 +52,8 @@ class Leasing:
         while True:
             status, answer = await self._run(budget, name, "acquire", "", owner, ttl_seconds)
             if status == "ok":
-                emit("lease_taken", name=f"{budget}/{name}", epoch=int(answer[0]))
+                level = logging.DEBUG if name == RELAY else logging.INFO  # relays come and go all the time
+                emit("lease_taken", level=level, name=f"{budget}/{name}", epoch=int(answer[0]))
                 return Lease(budget, name, int(answer[0]), owner)
             rest = int(answer[0]) / 1000
             if loop.time() >= end:

@@ -13,8 +13,9 @@
 * What leaves (a release, its card, budget events) is computed from noisy parameters and public values. Exact
   counts and losses go into operator metrics only.
 
-**Does not** hide when a window was trained and how long it took; guard against a record that names the wrong
-person; deduplicate what an agent sends twice as two records (cap and clipping bound what they can do).
+**Does not** hide when a window was trained, how long it took, and that an attempt failed; guard against a
+record that names the wrong person; deduplicate what an agent sends twice as two records (cap and clipping
+bound what they can do).
 
 | file | question |
 |---|---|

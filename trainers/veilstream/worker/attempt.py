@@ -34,7 +34,7 @@ State = dict[str, Any]
 
 _ACKNOWLEDGE_SECONDS = 60.0
 _FINISH_SECONDS = 10.0  # told to stop, an attempt has so long to finish; then it is abandoned
-_PROGRESS_STEPS = 10
+_PROGRESS_LINES = 20  # log lines of a window
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ class Attempt:
 
     def _progress(self, step: int) -> None:
         steps = self._context.params.steps
-        if step % _PROGRESS_STEPS == 0 or step == steps:
+        if step % max(1, steps // _PROGRESS_LINES) == 0 or step == steps:
             emit("training_progress", model=self._worker.model, step=step, steps=steps)
 
     def _public_parameters(self) -> dict[str, Any]:

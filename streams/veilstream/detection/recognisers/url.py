@@ -1,10 +1,11 @@
 """Web addresses, whole: host, path and query can all hold a person (`/users/jane.doe?token=…`).
 
 Ours: Presidio's pattern tries 700 suffixes at every place of a host and does not take what follows `?`
-without a path. Here: anything with a scheme and `//`, anything after `www.`, and a bare host under a common
-suffix. Suffixes that are English words, or fields of a dotted name (`it`, `me`, `info`, `app`), count only
-with a path: people forget the space after a full stop, and keys look like `user.info`. Hosts that stand for the machine itself (localhost) are left unless
-there is more."""
+without a path. Here: anything with a scheme and `//`, anything after `www.`, and a bare host under a
+common suffix. Suffixes that are English words, or fields of a dotted name (`it`, `me`, `info`, `app`),
+count only with a path: people forget the space after a full stop, and keys look like `user.info`. Hosts
+that stand for the machine itself (localhost) are left unless there is more.
+"""
 
 from __future__ import annotations
 
