@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from veilstream.cli.app import app
 from veilstream.cli.demo.conversations import conversations
-from veilstream.errors import BudgetExists, BudgetUnknown, KeyMissing, VeilstreamError
+from veilstream.errors import BudgetExists, BudgetUnknown, KeyMissing
 from veilstream.settings import KafkaSettings
 
 Command = Callable[..., Any]
@@ -38,7 +38,7 @@ def command(
 
     def run(*words: str, input: bytes | None = None, exits: int = 0) -> Any:
         result = runner.invoke(app, list(words), input=input)
-        if isinstance(result.exception, VeilstreamError):
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == exits, (words, result.output[-2000:], result.exception)
         return orjson.loads(result.stdout) if "--json" in words else result.stdout

@@ -35,7 +35,7 @@ from veilstream.events.topics import topic_name
 from veilstream.settings import Settings, kafka_options
 from veilstream.telemetry import logs, metrics
 from veilstream.telemetry.health import Health
-from veilstream.transport import broker_errors, ensure_topics, producer
+from veilstream.transport import broker_errors, end_offsets, ensure_topics, producer
 
 __all__ = ["Alerting", "default_sinks", "group_name", "run_alerting"]
 
@@ -142,6 +142,7 @@ class Alerting:
     ) -> None:
         self._settings = settings
         self._kafka = settings.kafka
+        self._patience_seconds = settings.kafka.request_timeout_seconds
         self._backgrounds = backgrounds
         self._health = health
         self._stop = stop
@@ -188,12 +189,12 @@ class Alerting:
             with broker_errors():
                 await asyncio.wait_for(consumer.start(), self._kafka.request_timeout_seconds)
                 consumer.subscribe([self._events], listener=assignment)
-            loaded, since = -1, time.time()
+            loaded, answered = -1, time.time()
             while not self._stop.is_set():
                 with broker_errors():
                     batches = await consumer.getmany(timeout_ms=_POLL_MS)
                 self._health.beat()
-                self._still_answers(consumer, since)
+                answered = await self._still_answers(consumer, answered)
                 if assignment.generation != loaded:
                     # What was fetched meanwhile comes again: the state must be from after the assignment.
                     loaded = assignment.generation
@@ -206,16 +207,25 @@ class Alerting:
                 for partition, records in batches.items():
                     await self._take(consumer, topic, partition, records)
 
-    def _still_answers(self, consumer: Any, since: float) -> None:
-        """aiokafka hides a broker that is gone behind empty answers; the time of the last real one shows it.
+    async def _still_answers(self, consumer: Any, answered: float) -> float:
+        """When the broker last answered, Unix seconds; `answered` is what was known before.
+
+        aiokafka hides a broker that is gone behind empty answers. Where partitions are ours, the time of the
+        last real one shows it; where none is (another member has them, or the group cannot be joined), the
+        broker is asked.
 
         Raises:
             BrokerUnavailable: nothing for longer than a request may take.
         """
-        for tp in consumer.assignment():
-            last = max((consumer.last_poll_timestamp(tp) or 0) / 1000, since)
-            if time.time() - last > self._kafka.request_timeout_seconds:
-                raise BrokerUnavailable("Kafka does not answer")
+        assigned = consumer.assignment()
+        for tp in assigned:
+            answered = max(answered, (consumer.last_poll_timestamp(tp) or 0) / 1000)
+        if time.time() - answered <= self._patience_seconds:
+            return answered
+        if assigned:
+            raise BrokerUnavailable("Kafka does not answer")
+        await end_offsets(self._kafka, self._events)
+        return time.time()
 
     async def _load(self, consumer: Any) -> None:
         """The state of the partitions that are ours; none, and no gauges, while another member has them."""
@@ -224,7 +234,8 @@ class Alerting:
         self._state = State()
         for tp in consumer.assignment():
             with broker_errors():
-                offset = await consumer.committed(tp)
+                # aiokafka asks for ever: unbounded, a broker that hangs would not show.
+                offset = await asyncio.wait_for(consumer.committed(tp), self._patience_seconds)
             handled[tp.partition] = offset or 0
         if not handled:
             return
@@ -254,7 +265,8 @@ class Alerting:
             self._health.beat()
         # After a rebalance the partition is another's: it has the alerts from the topic, and we load anew.
         with broker_errors(), suppress(CommitFailedError, IllegalStateError):
-            await consumer.commit({partition: records[-1].offset + 1})
+            done = consumer.commit({partition: records[-1].offset + 1})
+            await asyncio.wait_for(done, self._patience_seconds)
 
     def _tell(self, alert: dict[str, Any]) -> None:
         """After the topic has it: metrics, the log, and the sinks that nobody waits for."""

@@ -20,7 +20,6 @@ __all__ = [
     "PROTECTED",
     "QUARANTINE",
     "RELEASE",
-    "SIGNAL",
     "TYPES",
     "contract_words",
     "schema",
@@ -34,9 +33,8 @@ BUDGET_EVENT = "ai.veilstream.budget.event.v1"
 JOURNAL_ENTRY = "ai.veilstream.ledger.entry.v1"
 RELEASE = "ai.veilstream.release.v1"
 ALERT = "ai.veilstream.alert.v1"
-SIGNAL = "ai.veilstream.signal.v1"
 
-TYPES = (INTERACTION, PROTECTED, QUARANTINE, BUDGET_EVENT, JOURNAL_ENTRY, RELEASE, ALERT, SIGNAL)
+TYPES = (INTERACTION, PROTECTED, QUARANTINE, BUDGET_EVENT, JOURNAL_ENTRY, RELEASE, ALERT)
 
 
 @cache

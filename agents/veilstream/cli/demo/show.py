@@ -49,6 +49,7 @@ __all__ = ["show"]
 _PACED_SHARE = 0.8  # of the windows' time, over which the producer spreads the records
 _SETTLE_SECONDS = 90.0  # how long the last records and alerts may take once training is over
 _BATCH = 20
+_FIRST_THRESHOLD = 0.5  # of the budget: the first alert, by default
 
 
 async def show(plan: Plan, *, quiet: bool) -> Result:
@@ -182,12 +183,7 @@ async def _follow(
                     f"the role {failing.result()} keeps ending", hint=f"its log is in {plan.data / 'logs'}"
                 )
             over = producing.done() and training.done()
-            if (
-                over
-                and processed >= result.records_in
-                and watch.alerts
-                and len(watch.releases) >= plan.windows
-            ):
+            if over and processed >= result.records_in and _told(watch):
                 return
             if over:
                 deadline = deadline or time.monotonic() + _SETTLE_SECONDS
@@ -201,6 +197,17 @@ async def _follow(
             task.cancel()
             with suppress(asyncio.CancelledError, VeilstreamError):
                 await task
+
+
+def _told(watch: Watch) -> bool:
+    """Whether every release that was paid for and committed is out, and the alert that the budget calls for.
+
+    Fewer windows than planned is no failure: a worker that was killed pays for its window again.
+    """
+    events = watch.budget_events.values()
+    committed = sum(event["event"] == "committed" for event in events)
+    half_spent = any(event["fraction"] >= _FIRST_THRESHOLD for event in events)
+    return 0 < committed <= len(watch.releases) and (bool(watch.alerts) or not half_spent)
 
 
 async def _produce(
