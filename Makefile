@@ -28,7 +28,7 @@ demo: $(STAMP)
 	@$(BIN)/veilstream demo $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -52,7 +53,8 @@ async def _guarded(name: str, look: Callable[[Settings], Awaitable[Check]], curr
 
 
 def _extra(name: str, modules: tuple[str, ...]) -> Check:
-    missing = [module for module in modules if find_spec(module) is None]
+    # One that is loaded already may have no spec to find: Faust replaces its own module.
+    missing = [module for module in modules if module not in sys.modules and find_spec(module) is None]
     if missing:
         return Check(
             f"extra {name}", False, f"missing {', '.join(missing)}", f"pip install 'veilstream[{name}]'"
