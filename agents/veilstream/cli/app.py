@@ -97,7 +97,7 @@ _EXTRAS = {
     "faust": "streams",
     "presidio_analyzer": "streams",
     "tldextract": "streams",
-    "redis": "streams",
+    "redis": "all",  # streams, trainers and embedded all bring it
     "torch": "trainers",
     "opacus": "trainers",
     "transformers": "trainers",

@@ -22,7 +22,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from veilstream.client.background import BackgroundLoop
+from veilstream.client.background import SyncForm
 from veilstream.errors import RecordInvalid, SettingInvalid, TopicMismatch
 from veilstream.events import codec
 from veilstream.events.topics import topic_name
@@ -226,44 +226,14 @@ async def _stop(consumer: AIOKafkaConsumer) -> None:
         await asyncio.wait_for(consumer._client.close(), _STOP_SECONDS)
 
 
-class SyncAlertSubscriber:
+class SyncAlertSubscriber(SyncForm[AlertSubscriber]):
     """`AlertSubscriber` without async: `for alert in SyncAlertSubscriber(tenant="acme"): …`
 
     Takes the same arguments. Leaving the loop, or `close`, disconnects.
     """
 
     def __init__(self, **arguments: Any) -> None:
-        self._inner = AlertSubscriber(**arguments)
-        self._loop: BackgroundLoop | None = None
-
-    def start(self) -> Self:
-        """Connect. Called by `with` and by the loop. Raises as `AlertSubscriber.start`."""
-        if self._loop is None:
-            loop = BackgroundLoop("veilstream-alerts")
-            try:
-                loop.run(self._inner.start())
-            except BaseException:
-                loop.close()
-                raise
-            self._loop = loop
-        return self
-
-    def close(self) -> None:
-        """Disconnect and end the thread."""
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            try:
-                loop.run(self._inner.aclose())
-            finally:
-                loop.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(AlertSubscriber(**arguments), "veilstream-alerts")
 
     def __iter__(self) -> Iterator[Alert]:
         self.start()

@@ -5,11 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-__all__ = ["BackgroundLoop"]
+__all__ = ["BackgroundLoop", "SyncForm"]
 
 T = TypeVar("T")
+
+
+class Connecting(Protocol):
+    """What starts and closes asynchronously."""
+
+    def start(self) -> Coroutine[Any, Any, object]: ...
+    def aclose(self) -> Coroutine[Any, Any, None]: ...
+
+
+C = TypeVar("C", bound=Connecting)
 
 
 class BackgroundLoop:
@@ -36,3 +47,41 @@ class BackgroundLoop:
         self._thread.join()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
+
+
+class SyncForm(Generic[C]):
+    """`with` and `close` for something asynchronous, whose loop runs in a thread while it is connected."""
+
+    def __init__(self, inner: C, name: str) -> None:
+        self._inner = inner
+        self._name = name
+        self._loop: BackgroundLoop | None = None
+
+    def start(self) -> Self:
+        """Connect. Called by `with`. Raises what the asynchronous form's `start` raises."""
+        if self._loop is None:
+            loop = BackgroundLoop(self._name)
+            try:
+                loop.run(self._inner.start())
+            except BaseException:
+                loop.close()
+                raise
+            self._loop = loop
+        return self
+
+    def close(self) -> None:
+        """Finish what is under way, disconnect, end the thread."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            try:
+                loop.run(self._inner.aclose())
+            finally:
+                loop.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

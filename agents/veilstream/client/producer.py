@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 
-from veilstream.client.background import BackgroundLoop
+from veilstream.client.background import BackgroundLoop, SyncForm
 from veilstream.client.records import Record, interaction, record
 from veilstream.client.tracing import current_traceparent
 from veilstream.events.topics import topic_name
@@ -177,7 +177,7 @@ class LogProducer:
         return self._producer
 
 
-class SyncLogProducer:
+class SyncLogProducer(SyncForm[LogProducer]):
     """`LogProducer` without async: its loop runs in a thread. Safe to share between threads.
 
     with SyncLogProducer(tenant="acme") as logs:
@@ -187,37 +187,7 @@ class SyncLogProducer:
     def __init__(
         self, *, tenant: str, settings: Settings | None = None, source: str = "veilstream/client"
     ) -> None:
-        self._inner = LogProducer(tenant=tenant, settings=settings, source=source)
-        self._loop: BackgroundLoop | None = None
-
-    def start(self) -> Self:
-        """Connect. Called by `with`. Raises as `LogProducer.start`."""
-        if self._loop is None:
-            loop = BackgroundLoop("veilstream-producer")
-            try:
-                loop.run(self._inner.start())
-            except BaseException:
-                loop.close()
-                raise
-            self._loop = loop
-        return self
-
-    def close(self) -> None:
-        """Send what is under way, disconnect, end the thread."""
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            try:
-                loop.run(self._inner.aclose())
-            finally:
-                loop.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(LogProducer(tenant=tenant, settings=settings, source=source), "veilstream-producer")
 
     def send(self, messages: Sequence[Mapping[str, Any]], **fields: Any) -> Receipt:
         """As `LogProducer.send`; the caller's trace is taken in the caller's thread."""

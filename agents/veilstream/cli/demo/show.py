@@ -158,12 +158,12 @@ async def _follow(
     step: TaskID,
 ) -> None:
     """Produce, show what comes out, and return when everything has."""
-    progress.update(step, description="roles are starting; a record a person a dialogue")
-    sent = progress.add_task("sent to interactions.raw", total=None)
-    done = progress.add_task("protected", total=None)
+    progress.update(step, description="the roles are starting")
+    sent = progress.add_task("sent to interactions.raw", total=plan.limit)
+    done = progress.add_task("protected", total=plan.limit)
     trained = progress.add_task("windows trained and released", total=plan.windows)
     spent = progress.add_task(f"privacy budget spent (ε {EPSILON:g}), %", total=100)
-    producing = asyncio.create_task(_produce(plan, current, result, watch, progress, sent))
+    producing = asyncio.create_task(_produce(plan, current, result, watch))
     training = asyncio.create_task(supervisor.wait("train"))
     failing = asyncio.create_task(supervisor.failed())
     deadline: float | None = None
@@ -172,7 +172,8 @@ async def _follow(
             if producing.done():
                 producing.result()
             processed = len(watch.protected) + len(watch.quarantined)
-            total = result.records_in if producing.done() else None
+            total = result.records_in if producing.done() else plan.limit
+            progress.update(step, description=_stage(current, producing.done()))
             progress.update(sent, completed=result.records_in, total=total)
             progress.update(done, completed=processed, total=total)
             progress.update(trained, completed=len(watch.releases))
@@ -199,6 +200,13 @@ async def _follow(
                 await task
 
 
+def _stage(current: Settings, all_sent: bool) -> str:
+    """What is going on, in words."""
+    if time.time() < current.worker.window_origin_seconds:
+        return "the roles are starting"
+    return "the last windows close" if all_sent else "records flow; a model is trained as each window closes"
+
+
 def _told(watch: Watch) -> bool:
     """Whether every release that was paid for and committed is out, and the alert that the budget calls for.
 
@@ -210,14 +218,11 @@ def _told(watch: Watch) -> bool:
     return 0 < committed <= len(watch.releases) and (bool(watch.alerts) or not half_spent)
 
 
-async def _produce(
-    plan: Plan, current: Settings, result: Result, watch: Watch, progress: Progress, task: TaskID
-) -> None:
+async def _produce(plan: Plan, current: Settings, result: Result, watch: Watch) -> None:
     """Send every record, acknowledged, spread over the windows."""
     start = current.worker.window_origin_seconds
     span = plan.windows * plan.window_seconds * _PACED_SHARE
     await asyncio.sleep(max(0.0, start - time.time()))
-    progress.update(task, description="sent to interactions.raw")
     async with LogProducer(tenant=TENANT, settings=current) as logs:
         batch: list[dict[str, Any]] = []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -64,10 +66,17 @@ def _model_rows(table: Table, result: Result) -> None:
     if not result.releases:
         return
     newest = result.releases[-1]
-    folder = result.data / "releases"
+    folder = _short(result.data / "releases")
     table.add_row("model", f"{newest['model']}, release {newest['release']}, in {folder}")
     load = "from veilstream.client import load_release; print(load_release().card)"
-    table.add_row("load it", f"[dim]VEILSTREAM_DATA_DIR={result.data} python -c {load!r}[/dim]")
+    command = f"VEILSTREAM_DATA_DIR={_short(result.data)} {_short(Path(sys.executable))} -c {load!r}"
+    table.add_row("load it", f"[dim]{escape(command)}[/dim]")
+
+
+def _short(path: Path) -> Path:
+    """Relative to where we are, where that is shorter."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _shorten(value: dict[str, Any]) -> str:
