@@ -154,8 +154,8 @@ def telemetry() -> str:
             "Every name has the prefix `veilstream_`. A counter is exposed as `…_total`, a histogram as "
             "`…_bucket`, `…_sum` and `…_count`. **Public** metrics are functions of public parameters and "
             "may be shown to anyone. **Operator** metrics are exact counts, losses and denials: they stay "
-            "inside the boundary of the guarantee ([guarantee](guarantee.md)). One `/metrics` has both, so "
-            "the page as a whole is for operators."
+            "inside the boundary of the guarantee ([guarantee](guarantee.md)). `/metrics` has both; "
+            "`/metrics/public` has the public ones alone."
         ),
         "",
         "| metric | kind | labels | audience | meaning |",

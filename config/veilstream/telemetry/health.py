@@ -1,8 +1,9 @@
-"""A role's /livez, /readyz and /metrics.
+"""A role's /livez, /readyz, /metrics and /metrics/public.
 
 * `/livez` fails when the role's loop has not said `beat()` for `stale_seconds`: a hung loop is dead.
 * `/readyz` fails until `ready()` and after `not_ready(reason)`.
-* `/metrics` is the Prometheus exposition: operator metrics, so it listens on loopback unless told otherwise.
+* `/metrics` is the Prometheus exposition of all metrics, operator ones among them: it listens on loopback
+  unless told otherwise. `/metrics/public` is that of the public ones alone, which may be shown to anyone.
 
 It runs in a thread of its own, so that it answers also when the role's loop does not.
 """
@@ -16,7 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-__all__ = ["Health"]
+from veilstream.telemetry.metrics import OPERATOR, PUBLIC
+
+__all__ = ["PAGES", "Health"]
+
+PAGES = ("/livez", "/readyz", "/metrics", "/metrics/public")
 
 
 class Health:
@@ -55,7 +60,10 @@ class Health:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 if self.path == "/metrics":
-                    self._answer(200, generate_latest(), CONTENT_TYPE_LATEST)
+                    both = generate_latest(OPERATOR) + generate_latest(PUBLIC)
+                    self._answer(200, both, CONTENT_TYPE_LATEST)
+                elif self.path == "/metrics/public":
+                    self._answer(200, generate_latest(PUBLIC), CONTENT_TYPE_LATEST)
                 elif self.path == "/livez":
                     self._json(200 if health.alive else 503, {"role": health.role, "alive": health.alive})
                 elif self.path == "/readyz":
@@ -64,7 +72,7 @@ class Health:
                         200 if ready else 503, {"role": health.role, "ready": ready, "reason": health.reason}
                     )
                 else:
-                    self._json(404, {"error": "no such page", "pages": ["/livez", "/readyz", "/metrics"]})
+                    self._json(404, {"error": "no such page", "pages": list(PAGES)})
 
             def _json(self, status: int, body: object) -> None:
                 self._answer(status, orjson.dumps(body), "application/json")
