@@ -51,6 +51,9 @@ _PAIR_KEYS = (
     "property",
     "k",
     "type",
+    "title",
+    "question",
+    "id",
 )
 _PAIR_VALUES = ("value", "values", "val", "v", "stringValue", "string_value", "answer")
 _COLUMNS = ("columns", "column_names", "headers", "header", "fields")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from veilstream.contracts import Finding
 from veilstream.detection.base import Recogniser
+from veilstream.detection.folding import fold
 from veilstream.detection.recognisers import build
 from veilstream.detection.version import engine_version
 
@@ -35,6 +36,7 @@ class PatternEngine:
 
     def find(self, text: str) -> Sequence[Finding]:
         """Personal data in a text; empty for an empty text. Offsets are in code points."""
+        text, back = fold(text)
         candidates = list(self._always)
         if _DIGIT.search(text):
             candidates += self._on_digit
@@ -44,6 +46,7 @@ class PatternEngine:
         for recogniser in candidates:
             if recogniser.trigger is None or recogniser.trigger.search(text):
                 found += recogniser.find(text)
+        found = [Finding(*back(f.start, f.end), f.kind, f.score) for f in found]
         if len(found) > 1:
             found.sort(key=lambda f: (f.start, -f.end, f.kind))
         return found

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 __all__ = ["RULES", "engine_version"]
 
-RULES = 1
+RULES = 2
 """Counts up with every change to what the recognisers or the key names find."""
 
 

@@ -1,8 +1,9 @@
 """Values that one place of a record declares personal, looked for in all its other places.
 
 `recipient_account_name: "Amelia"` in a tool call takes "send it to Amelia" out of the utterance as well.
-Values are compared word by word, in any case, whatever separates the words, so that `Amelia Jones` is found
-in `amelia_jones` and in `JONES`; numbers also with other separators (`408-971-8523`, `4089718523`).
+Values are compared word by word, in any case and any spelling of Unicode, whatever separates the words, so
+that `Amelia Jones` is found in `amelia_jones` and in `JONES`; numbers also with other separators
+(`408-971-8523`, `4089718523`).
 
 A value is carried over when it can hardly be anything else: at least three letters or five digits; a common
 word (`words.COMMON`) only as it was written, and not at all in lower case. The parts of a person's name are
@@ -15,14 +16,18 @@ Only the record itself is read. The time is linear in the text, whatever the num
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from veilstream.contracts import Finding
+from veilstream.detection.folding import WITHOUT_WIDTH
 from veilstream.detection.words import COMMON, NOT_VALUES, ORGANISATION
 
 __all__ = ["Declared", "normalised"]
 
 _WORD = re.compile(r"[^\W_]+")
+_SEEN_WORD = re.compile(rf"[^\W_](?:[^\W_]|[\u0300-\u036f{WITHOUT_WIDTH}])*")  # accents may stand by themselves
+_UNSEEN = re.compile(f"[{WITHOUT_WIDTH}]")
 _GAP = 4  # characters that may separate two words of a value: ", " or ") "
 _LONGEST_CHARACTERS = 256
 _LONGEST_WORDS = 24
@@ -38,6 +43,11 @@ def normalised(value: str) -> str:
     """A value as it is compared: its words in folded case, one space between them."""
     words = [word.casefold() for word in _WORD.findall(value)]
     return " ".join(words) if words else value
+
+
+def _plain(word: str) -> str:
+    """A word as it looks: composed, of ordinary width, without what cannot be seen."""
+    return word if word.isascii() else unicodedata.normalize("NFKC", _UNSEEN.sub("", word))
 
 
 class Declared:
@@ -70,7 +80,7 @@ class Declared:
             if len(value) >= 2:
                 self._literal.setdefault(value, kind)
             return
-        words = _WORD.findall(value)
+        words = [_plain(word) for word in _SEEN_WORD.findall(value)]
         if not words or len(words) > _LONGEST_WORDS:
             return
         self._add_words(kind, words, least_letters=2 if unit else 3, least_digits=2 if unit else 5)
@@ -119,8 +129,8 @@ class Declared:
                 at = text.find(value, at + len(value))
         if not self._lengths and not self._digits:
             return
-        matches = list(_WORD.finditer(text))
-        words = [match[0] for match in matches]
+        matches = list(_SEEN_WORD.finditer(text))
+        words = [_plain(match[0]) for match in matches]
         folded = [word.casefold() for word in words]
         for position, first in enumerate(folded):
             found = self._at(matches, words, folded, position, first)

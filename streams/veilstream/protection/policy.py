@@ -26,7 +26,7 @@ Action = Literal["redact", "token", "keep"]
 ACTIONS: tuple[Action, ...] = ("redact", "token", "keep")
 
 _FORMAT = 1
-_OUTPUT = 1  # counts up when this room does something else with the same findings
+_OUTPUT = 2  # counts up when this room does something else with the same findings
 _NAME = re.compile(r"[a-z0-9][a-z0-9_\-]{0,62}")
 _KEYS = ("format", "name", "default", "min_score", "propagate", "kinds", "rules")
 _RULE_KEYS = ("path", "kind", "action")

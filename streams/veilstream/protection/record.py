@@ -131,8 +131,9 @@ class Record:
     def _number(self, value: int | float, text: str) -> Scalar:
         """A number that is personal data becomes a placeholder; any other stays a number."""
         if sum(map(str.isdigit, text)) < _NUMBER_DIGITS:
-            carried = [f for f in self._declared.find(text) if f.kind in self._units]
-            if carried and carried[0].start == 0 and carried[0].end == len(text):
+            digits = text.lstrip("-").removesuffix(".0")  # the subject 77 is also in -77 and 77.0
+            carried = [f for f in self._declared.find(digits) if f.kind in self._units]
+            if carried and carried[0].start == 0 and carried[0].end == len(digits):
                 return self._replaced(carried[0].kind, self._policy.action(carried[0].kind), text)
             return value
         for finding in merge([*self._findings(text), *self._kept_out(self._declared.find(text))]):

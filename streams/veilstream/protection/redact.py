@@ -69,4 +69,4 @@ def _units(value: Any, format: Format) -> dict[str, str]:
 @cache
 def _structure(format: Format) -> Structure:
     adapter = ADAPTERS[format]
-    return Structure(adapter.words, fixed=adapter.fixed)
+    return Structure(adapter.words, fixed=adapter.fixed, ids=adapter.ids)

@@ -4,7 +4,7 @@ An adapter's `read(obj, *, tenant, subject)` takes one parsed line and returns t
 of which passes the contract's schema; a line of OTLP may hold many spans, or none with messages. It raises
 `RecordInvalid` and nothing else, and the path in it has only words of the format.
 
-`words` and `fixed` are the places of the format (not of the contract) that hold its own words: see
+`words`, `fixed` and `ids` are the places of the format (not of the contract) that hold its own words: see
 `veilstream.protection.structure`. To add a format: a file, a row in `ADAPTERS`, a test.
 """
 

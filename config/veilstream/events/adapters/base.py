@@ -13,7 +13,7 @@ from veilstream.errors import RecordInvalid
 from veilstream.events.codec import check
 from veilstream.events.types import INTERACTION
 
-__all__ = ["Adapter", "deterministic_id", "interaction", "part", "refuse", "text"]
+__all__ = ["Adapter", "deterministic_id", "interaction", "part", "refuse", "text", "tool_words"]
 
 _LONGEST_ID = 256
 
@@ -26,6 +26,7 @@ class Adapter:
     reader: Callable[[Any, str, str | None], list[dict[str, Any]]]
     words: Sequence[str] = ()
     fixed: Sequence[str] = ()
+    ids: Sequence[str] = ()
 
     def read(self, obj: Any, *, tenant: str, subject: str | None) -> list[dict[str, Any]]:
         """The interactions in one parsed line.
@@ -91,6 +92,22 @@ _NEEDS: dict[str, tuple[str, type | None]] = {
     "uri": ("uri", str),
     "generic": ("type", str),
 }
+
+
+_TOOL_NAMES = (".name", "[].name", ".*.name", "[].function.name", "[].custom.name")
+_SCHEMA_WORDS = (
+    *("type", "type[]", "title", "description", "format", "pattern", "required[]", "*ref"),
+    *("min*", "max*", "exclusive*", "multipleOf"),
+)
+
+
+def tool_words(at: str) -> list[str]:
+    """Paths, below `at`, that hold the words of tool definitions and of JSON Schema.
+
+    Below `properties.first_name` stand `type` and `description`, which are nobody's name. What stands at any
+    other place there (`default`, `examples`, `enum`, a key that no schema knows) can be somebody's.
+    """
+    return [f"{at}{name}" for name in _TOOL_NAMES] + [f"{at}**.{word}" for word in _SCHEMA_WORDS]
 
 
 def part(value: Any) -> dict[str, Any]:

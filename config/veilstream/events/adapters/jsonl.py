@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from veilstream.events.adapters.base import Adapter, deterministic_id, interaction, refuse
+from veilstream.events.adapters.base import Adapter, deterministic_id, interaction, refuse, tool_words
 
 __all__ = ["ADAPTER"]
 
@@ -42,7 +42,7 @@ ADAPTER = Adapter(
         "messages[].parts[].name?type=tool_call",
         "messages[].parts[].id?type=tool_call|tool_call_response",
         "messages[].name?role=tool|function",
-        "attributes.tools[].**",
+        *tool_words("attributes.tools"),
     ),
     fixed=(
         "messages[].role",
@@ -50,6 +50,6 @@ ADAPTER = Adapter(
         "messages[].parts[].type",
         "messages[].parts[].modality",
         "messages[].parts[].mime_type",
-        "privacy.tenant",
     ),
+    ids=("privacy.tenant",),
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from veilstream.events.adapters.base import Adapter, deterministic_id, interaction, part, refuse, text
+from veilstream.events.adapters.base import Adapter, deterministic_id, interaction, part, refuse, text, tool_words
 
 __all__ = ["ADAPTER"]
 
@@ -142,17 +142,17 @@ ADAPTER = Adapter(
         *(f"{m}.name?role=tool|function" for m in _MESSAGES),
         *(f"{m}.tool_calls[].{kind}.name" for m in _MESSAGES for kind in ("function", "custom")),
         *(f"{m}.function_call.name" for m in _MESSAGES),
-        "tools[].**",
-        "functions[].**",
-        "tool_choice.**",
-        "response_format.**",
+        *tool_words("tools"),
+        *tool_words("functions"),
+        *("tool_choice.function.name", *tool_words("tool_choice")),
+        *("response_format.json_schema.name", *tool_words("response_format")),
+        "model",
+        "object",
     ),
     fixed=(
         *(f"{m}.role" for m in _MESSAGES),
         *(f"{m}.content[].type" for m in _MESSAGES),
         *(f"{m}.tool_calls[].type" for m in _MESSAGES),
         "choices[].finish_reason",
-        "model",
-        "object",
     ),
 )

@@ -158,6 +158,12 @@ def _opened(value: Any) -> Any:
 
 
 _TEXT = "**.value.stringValue{json}"
+_SPAN = "resourceSpans[].scopeSpans[].spans[]"
+_ATTRIBUTES = (
+    "resourceSpans[].resource",
+    "resourceSpans[].scopeSpans[].scope",
+    *(_SPAN, f"{_SPAN}.events[]", f"{_SPAN}.links[]"),
+)
 
 ADAPTER = Adapter(
     "otel",
@@ -165,14 +171,17 @@ ADAPTER = Adapter(
     words=(
         f"{_TEXT}[].parts[].name?type=tool_call",
         f"{_TEXT}[].parts[].id?type=tool_call|tool_call_response",
+        *(f"{holder}.attributes[].key" for holder in _ATTRIBUTES),
+        "resourceSpans[].**.kvlistValue.values[].key",
     ),
     fixed=(
-        "**.key",
         f"{_TEXT}[].role",
         f"{_TEXT}[].finish_reason",
         f"{_TEXT}[].parts[].type",
         f"{_TEXT}[].type",
-        "**.traceId",
-        "**.spanId",
+    ),
+    ids=(
+        *(f"{_SPAN}.{name}" for name in ("traceId", "spanId", "parentSpanId")),
+        *(f"{_SPAN}.links[].{name}" for name in ("traceId", "spanId")),
     ),
 )

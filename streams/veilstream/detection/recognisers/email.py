@@ -22,9 +22,14 @@ _LOCAL = re.compile(r"[\w!#$%&'*+\-/=?^`{|}~.]+\Z")
 _LOCAL_LONGEST = 128  # RFC 5321 allows 64 octets; agents paste worse
 _HOST = re.compile(r"\w+(?:-+\w+)*(?:\.\w+(?:-+\w+)*)*")
 _HOST_LONGEST = 255
-_ENCODED_AT = re.compile(
-    r"(?i)([\w.+\-]{1,64})(?:\s?[\[(]\s?at\s?[\])]\s?|%40)([\w\-]{1,63}(?:\.[\w\-]{1,63}){1,5})"
+_WRITTEN_AT = (
+    r"\s?[\[(]\s?at\s?[\])]\s?|%(?:25){0,3}40|&#0{0,4}64;|&#x0{0,4}40;|&commat;|\\{1,4}u0040|\\{1,4}x40"
 )
+_WRITTEN_DOT = r"\.|%(?:25){0,3}2e|&#0{0,4}46;|&#x0{0,4}2e;|&period;|\s?[\[(]\s?dot\s?[\])]\s?"
+_ENCODED_AT = re.compile(
+    rf"(?i)(?:[\w.+\-%]|&#46;|&period;){{1,64}}(?:{_WRITTEN_AT})[\w\-]{{1,63}}(?:(?:{_WRITTEN_DOT})[\w\-]{{1,63}}){{1,5}}"
+)
+_ANY_AT = re.compile(rf"(?i)@|{_WRITTEN_AT}")
 
 
 def build() -> Recogniser:
@@ -44,8 +49,8 @@ def build() -> Recogniser:
                     known = "." in name and extract.extract_str(name).fqdn
                     yield Finding(start, host.end(), "EMAIL_ADDRESS", 1.0 if known else presidio_score)
             at = text.find("@", at + 1)
-        if "%40" in text or "at" in text:
+        if "%" in text or "&" in text or "\\" in text or "(" in text or "[" in text:
             for match in _ENCODED_AT.finditer(text):
                 yield Finding(match.start(), match.end(), "EMAIL_ADDRESS", 0.6)
 
-    return Recogniser("email", find, "any", re.compile(r"@|%40|(?i:[\[(]\s?at\s?[\])])"))
+    return Recogniser("email", find, "any", _ANY_AT)
