@@ -14,6 +14,7 @@ SPEAKING = {
     "PERSON": """
         name first_name lastName full-name recipient_name passenger_name contact.name patientName
         surname stylist_name therapist_name doctor_name billing_name guest_names
+        ｆｉｒｓｔ＿ｎａｍｅ
     """,
     "ACCOUNT": """
         user_id userid userId account_id customer_id account_name recipient_account_name username

@@ -126,11 +126,43 @@ def test_an_optional_field_that_outgrows_its_limit_becomes_null() -> None:
 
 
 def test_a_role_that_is_an_account_stays_a_role() -> None:
-    messages = [{"role": "kilo", "parts": [{"type": "text", "content": "kilo"}]}]
-    protected = protect(
-        interaction(messages=messages, privacy={"tenant": "acme", "subject": "kilo"}, attributes={})
-    )
-    assert protected["messages"] == [{"role": "kilo", "parts": [{"type": "text", "content": "<SUBJECT>"}]}]
+    messages = [
+        {"role": "assistant", "parts": [{"type": "text", "content": "assistant"}], "finish_reason": "stop"}
+    ]
+    privacy = {"tenant": "acme", "subject": "assistant"}
+    protected = protect(interaction(messages=messages, privacy=privacy, attributes={"username": "stop"}))
+    assert protected["messages"] == [
+        {"role": "assistant", "parts": [{"type": "text", "content": "<SUBJECT>"}], "finish_reason": "stop"}
+    ]
+
+
+@pytest.mark.parametrize("who", ["Amelia", "u-jane", "conv-jane-77"])
+def test_a_place_of_the_format_hides_nobody(who: str) -> None:
+    """A role, a finish reason, a modality is free text in the schema: a person there is taken out."""
+    blob = {"type": "blob", "content": "x", "modality": who, "mime_type": who}
+    message = {"role": who, "parts": [blob], "finish_reason": who}
+    protected = protect(interaction(messages=[*interaction()["messages"], message]))
+    assert who not in orjson.dumps(protected).decode()
+    assert protected["messages"][3]["parts"][0]["type"] == "blob"
+
+
+def test_tool_definitions_keep_their_words_and_hold_no_person() -> None:
+    properties = {
+        "first_name": {"type": "string", "description": "Of the guest", "minLength": 12},
+        "password": {"type": ["string", "null"], "pattern": "[a-z]+"},
+    }
+    parameters = {"type": "object", "properties": properties, "required": ["first_name"]}
+    tool = {"type": "function", "function": {"name": "book", "parameters": parameters}}
+    kept = protect(interaction(attributes={"tools": [tool]}))
+    assert kept["attributes"]["tools"] == [tool]
+    hidden = {
+        "first_name": {"default": "Zbigniew", "examples": ["Zbyszek"]},
+        "password": {"example": "correct.horse"},
+        "user": {"ssn": "536904399", "pin": 9876},
+    }
+    parameters["properties"] = hidden
+    text = orjson.dumps(protect(interaction(attributes={"tools": [tool]}))).decode()
+    assert not [word for word in ("Zbigniew", "Zbyszek", "horse", "536904399", "9876") if word in text]
 
 
 def test_a_subject_that_is_a_part_type_breaks_nothing() -> None:

@@ -113,6 +113,12 @@ def test_pairs_and_tables() -> None:
         "value": {"stringValue": "<EMAIL_ADDRESS>"},
     }
     assert protect({"name": "city", "value": "Rome"}) == {"name": "city", "value": "Rome"}
+    forms = [
+        {"question": "What is your first name?", "answer": "Zbigniew"},
+        {"title": "First name", "value": "Zbyszek"},
+        {"id": "first_name", "value": "Zbych"},
+    ]
+    assert [next(reversed(form.values())) for form in protect(forms)] == ["<PERSON>"] * 3
     assert protect([["password", "hunter2"], ["city", "Rome"]]) == [
         ["password", "<SECRET>"],
         ["city", "Rome"],
@@ -193,6 +199,7 @@ def test_the_records_own_subject_and_conversation() -> None:
         "<SUBJECT>": conversation,
     }
     assert protect({"n": 42, "m": 421}, SUBJECT="42") == {"n": "<SUBJECT>", "m": 421}
+    assert protect([-42, 42.0, 42.5, 420], SUBJECT="42") == ["<SUBJECT>", "<SUBJECT>", 42.5, 420]
 
 
 def test_nothing_is_carried_from_one_record_to_the_next() -> None:
@@ -200,20 +207,38 @@ def test_nothing_is_carried_from_one_record_to_the_next() -> None:
     assert protect(["zyxwv"]) == ["zyxwv"]
 
 
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ("Zoë Quist", "Zoe\u0308 is here"),
+        ("Zoe\u0308 Quist", "zoë is here"),
+        ("Xiomara Quist", "Xio\u200bmara is here"),
+        ("Xiomara Quist", "Ｘｉｏｍａｒａ is here"),
+        ("Xiomara Quist", "Xiomara\u00a0Quist is here"),
+    ],
+)
+def test_another_spelling_in_unicode_is_carried_too(declared: str, said: str) -> None:
+    assert protect({"full_name": declared, "said": said})["said"] == "<PERSON> is here"
+
+
 def test_structure() -> None:
     structure = Structure(words=("calls[].name?type=tool_call",), fixed=("role",))
     value = {
-        "role": "kilo",
+        "role": "Assistant",
         "calls": [{"type": "tool_call", "name": "FindCar"}, {"type": "other", "name": "Jane"}],
-        "username": "kilo",
-        "said": "kilo",
+        "username": "assistant",
+        "said": "assistant",
     }
     assert protect(value, structure) == {
-        "role": "kilo",
+        "role": "Assistant",
         "calls": [{"type": "tool_call", "name": "FindCar"}, {"type": "other", "name": "<PERSON>"}],
-        "username": account("kilo"),
-        "said": account("kilo"),
+        "username": account("assistant"),
+        "said": account("assistant"),
     }
+    assert protect({"role": "kilo", "username": "kilo"}, structure)["role"] == account("kilo")
+    ids = Structure(ids=("tenant",))
+    assert protect({"tenant": "acme", "username": "acme"}, ids)["tenant"] == "acme"
+    assert protect({"tenant": "Mr Acme", "full_name": "Mr Acme"}, ids)["tenant"] == "<PERSON>"
     assert protect({"role": "jane@example.com"}, structure) == {"role": "<EMAIL_ADDRESS>"}
 
 

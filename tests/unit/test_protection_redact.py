@@ -94,6 +94,46 @@ def test_otel_keeps_its_shape() -> None:
     assert redacted["name"] == "chat gpt-4"
 
 
+def test_otel_places_hide_nobody() -> None:
+    """A key called `key` or `traceId` in what a tool was given is no key of OTLP's."""
+    arguments = {"passenger_name": {"key": "Amelia Quist"}, "traceId": "Amelia", "key": "Amelia"}
+    messages = [
+        {"role": "Amelia", "parts": [{"type": "tool_call", "name": "book", "arguments": arguments}]},
+    ]
+    attributes = [
+        {"key": "gen_ai.input.messages", "value": {"stringValue": orjson.dumps(messages).decode()}},
+        {"key": "app.Amelia.count", "value": {"intValue": "1"}},
+    ]
+    span = {"traceId": "0a" * 16, "spanId": "0b" * 8, "attributes": attributes}
+    line = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    out = one(line, "otel")
+    assert "Amelia" not in orjson.dumps(out).decode()
+    redacted = out["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+    assert (redacted["traceId"], redacted["spanId"]) == (span["traceId"], span["spanId"])
+    assert redacted["attributes"][0]["key"] == "gen_ai.input.messages"
+
+
+def test_openai_places_hide_nobody() -> None:
+    call = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "book", "arguments": '{"first_name":"Amelia"}'},
+    }
+    line = {
+        "user": "u-jane",
+        "model": "tuned-for-Amelia",
+        "messages": [
+            {"role": "Amelia", "content": [{"type": "u-jane"}]},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+        ],
+        "choices": [{"finish_reason": "u-jane", "message": {"role": "user", "content": "hi"}}],
+        "functions": [{"customer_name": "Zbigniew"}],
+        "response_format": {"password": "correct.horse"},
+    }
+    text = orjson.dumps(one(line, "openai")).decode()
+    assert not [word for word in ("Amelia", "u-jane", "Zbigniew", "horse") if word in text]
+
+
 def test_dialogue_keeps_its_shape() -> None:
     line = {
         "dialogue_id": "1_00000",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -75,6 +76,8 @@ def main() -> None:
     """Entry point: one line for an error of ours, a traceback for a bug."""
     from veilstream.errors import MissingExtra, VeilstreamError
 
+    # Its lines go to a role's log. Without one they would stand on the terminal, beside our own.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         app()
     except VeilstreamError as error:

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import gzip
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO, cast
 
-__all__ = ["read_lines"]
+__all__ = ["open_lines", "read_lines"]
+
+
+def open_lines(file: Path | None) -> BinaryIO:
+    """A file, unpacked where its name ends in .gz; standard input where there is none."""
+    if file is None:
+        return sys.stdin.buffer
+    return cast(BinaryIO, gzip.open(file, "rb")) if file.suffix == ".gz" else file.open("rb")
 
 
 def read_lines(file: Path | None, limit: int | None = None) -> Iterator[bytes]:
     """Yield lines that are not blank, without their ends, at most `limit` of them."""
-    if file is None:
-        yield from islice(_lines(sys.stdin.buffer), limit)
-    elif file.suffix == ".gz":
-        with gzip.open(file, "rb") as source:
-            yield from islice(_lines(source), limit)
-    else:
-        with file.open("rb") as source:
-            yield from islice(_lines(source), limit)
+    with open_lines(file) as source:
+        yield from islice(_not_blank(source), limit)
 
 
-def _lines(source: object) -> Iterator[bytes]:
-    for line in source:  # type: ignore[attr-defined]
+def _not_blank(source: Iterable[bytes]) -> Iterator[bytes]:
+    for line in source:
         stripped = line.strip()
         if stripped:
             yield stripped

@@ -13,6 +13,7 @@ Not here, on purpose: places (`city`), ages, genders, order and booking numbers,
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 
 from veilstream.detection.words import word_set
@@ -183,6 +184,8 @@ def words_of(name: str) -> tuple[str, ...]:
     """A key's words, lower case and in the singular: `userEmails` gives ("user", "email")."""
     if len(name) > _LONGEST_NAME:
         return ()
+    if not name.isascii():
+        name = unicodedata.normalize("NFKC", name)  # full-width letters are letters
     return tuple(_singular(word.lower()) for word in _WORDS.findall(name))
 
 

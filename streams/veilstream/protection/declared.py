@@ -26,7 +26,9 @@ from veilstream.detection.words import COMMON, NOT_VALUES, ORGANISATION
 __all__ = ["Declared", "normalised"]
 
 _WORD = re.compile(r"[^\W_]+")
-_SEEN_WORD = re.compile(rf"[^\W_](?:[^\W_]|[\u0300-\u036f{WITHOUT_WIDTH}])*")  # accents may stand by themselves
+_SEEN_WORD = re.compile(
+    rf"[^\W_](?:[^\W_]|[\u0300-\u036f{WITHOUT_WIDTH}])*"
+)  # accents may stand by themselves
 _UNSEEN = re.compile(f"[{WITHOUT_WIDTH}]")
 _GAP = 4  # characters that may separate two words of a value: ", " or ") "
 _LONGEST_CHARACTERS = 256

@@ -33,7 +33,9 @@ _ID = re.compile(r"[a-z0-9][a-z0-9\-]{0,62}")  # a tenant, or hexadecimal digits
 class Structure:
     """The words of one format, as path patterns (`paths`)."""
 
-    def __init__(self, words: Sequence[str] = (), *, fixed: Sequence[str] = (), ids: Sequence[str] = ()) -> None:
+    def __init__(
+        self, words: Sequence[str] = (), *, fixed: Sequence[str] = (), ids: Sequence[str] = ()
+    ) -> None:
         self._words = PathSet((*words, *fixed, *ids))
         self._fixed = PathSet(fixed)
         self._ids = PathSet(ids)
@@ -42,7 +44,7 @@ class Structure:
         return leaf in self._words
 
     def is_fixed(self, leaf: Leaf) -> bool:
-        """Whether the leaf holds what its format puts there, and so no value of the record is carried to it."""
+        """Whether the leaf holds what its format puts there: no value of the record is carried to it."""
         if leaf.is_key or not isinstance(leaf.value, str):
             return False
         if leaf in self._fixed:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from veilstream.cli.wiring import Json, open_ledger, print_json, print_table, run, settings
+from veilstream.cli.wiring import Json, key_provider, open_ledger, print_json, print_table, run, settings
 
 app = typer.Typer(no_args_is_help=True, help="Privacy budgets: what may be learned, in ε and δ.")
 
@@ -30,52 +30,60 @@ def create(
     json: Json = False,
 ) -> None:
     """Create a budget. The same again changes nothing; other figures under the same name are refused."""
-    created = run(_create(name, tenant, epsilon, delta, order, mode))
-    print_json(created) if json else typer.echo(
-        f"budget {name}: ε {epsilon:g}, δ {delta:g}, orders {created['orders']}, mode {mode}"
+    created, windows = run(_create(name, tenant, epsilon, delta, order, mode))
+    if json:
+        print_json(created)
+        return
+    orders = ", ".join(map(str, created["orders"]))
+    typer.echo(
+        f"budget {name} of {created['tenant']}: ε {epsilon:g}, δ {delta:g}, order {orders}, mode {mode}"
+    )
+    typer.echo(
+        f"windows of the present worker settings that fit: {windows} (`veilstream train --dry-run`)"
+        if windows
+        else "no window of the present worker settings fits: more noise or fewer steps make it cheaper"
     )
 
 
 async def _create(
     name: str, tenant: str | None, epsilon: float, delta: float, orders: list[float] | None, mode: str
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], int]:
+    from veilstream.accounting import best_order, cost
     from veilstream.transport import ensure_topics
 
     current = settings()
     worker = current.worker
-    chosen = orders or [
-        _best_order(epsilon, delta, worker.sampling_rate, worker.noise_multiplier, worker.steps)
-    ]
+    owner = tenant or worker.tenant
+    key_provider(current).tenant(owner)  # a budget is for ever: none for a name that nobody has
+    window = (worker.sampling_rate, worker.noise_multiplier, worker.steps)
+    chosen = orders or [best_order(epsilon, delta, *window)]
     await ensure_topics(current.kafka)
     async with open_ledger(current) as (ledger, relay):
         created = await ledger.create_budget(
-            name, tenant=tenant or worker.tenant, epsilon=epsilon, delta=delta, orders=chosen, mode=mode
+            name, tenant=owner, epsilon=epsilon, delta=delta, orders=chosen, mode=mode
         )
         await relay.drain()
-        return created
-
-
-def _best_order(epsilon: float, delta: float, rate: float, noise_multiplier: float, steps: int) -> int:
-    """The Rényi order at which most windows of these parameters fit."""
-    from veilstream.accounting import MAX_ORDER, cost
-
-    def windows(order: int) -> int:
-        return cost(epsilon, delta, (order,), rate, noise_multiplier, steps, horizon=0).windows
-
-    return max(range(2, MAX_ORDER + 1), key=windows)
+        budget = await ledger.budget(name)
+        price = cost(epsilon, delta, budget.orders, *window, spent=budget.spent, horizon=0)
+        return created, price.windows
 
 
 @app.command("raise")
-def raise_(name: Name, epsilon: Annotated[float, typer.Option(help="The new ε, above the old one.")]) -> None:
+def raise_(
+    name: Name,
+    epsilon: Annotated[float, typer.Option(help="The new ε, above the old one.")],
+    json: Json = False,
+) -> None:
     """Raise a budget's ε: a journalled event that everyone sees."""
-    run(_raise(name, epsilon))
-    typer.echo(f"budget {name}: ε is now {epsilon:g}")
+    raised = run(_raise(name, epsilon))
+    print_json(raised) if json else typer.echo(f"budget {name}: ε is now {epsilon:g}")
 
 
-async def _raise(name: str, epsilon: float) -> None:
+async def _raise(name: str, epsilon: float) -> dict[str, Any]:
     async with open_ledger(settings()) as (ledger, relay):
-        await ledger.raise_budget(name, epsilon)
+        raised = await ledger.raise_budget(name, epsilon)
         await relay.drain()
+        return raised
 
 
 @app.command("list")

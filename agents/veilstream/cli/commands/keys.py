@@ -16,11 +16,15 @@ app = typer.Typer(
 @app.command()
 def create(
     tenant: Annotated[str, typer.Argument(help="Tenant id: lower case letters, digits, hyphens.")],
+    json: Json = False,
 ) -> None:
     """Make a tenant's key (and the operator's and the ledger's, the first time). Never overwrites one."""
-    provider = key_provider(settings())
-    provider.ensure(tenant)
-    typer.echo(f"keys of {tenant}, operator and ledger are in {settings().keys_folder}: back the folder up")
+    current = settings()
+    key_provider(current).ensure(tenant)
+    if json:
+        print_json({"tenant": tenant, "folder": str(current.keys_folder)})
+    else:
+        typer.echo(f"keys of {tenant}, operator and ledger are in {current.keys_folder}: back the folder up")
 
 
 @app.command("list")

@@ -36,9 +36,10 @@ def list_(json: Json = False) -> None:
 def pull(
     release: Annotated[str, typer.Argument(help="Id of the release.")],
     destination: Annotated[Path, typer.Argument(help="Folder to write model.safetensors and card.json to.")],
+    json: Json = False,
 ) -> None:
     """Check, decrypt and write a release."""
     from veilstream.client import pull_release
 
     path = pull_release(release, destination, settings=settings())
-    typer.echo(f"written: {path}")
+    print_json({"written": str(path)}) if json else typer.echo(f"written: {path}")

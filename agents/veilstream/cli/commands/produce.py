@@ -57,7 +57,8 @@ async def _produce(
     tenant = tenant or current.worker.tenant
     adapter = ADAPTERS[format]
     sent = refused = 0
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("sending", total=limit)
         async with LogProducer(tenant=tenant, settings=current) as logs:
             for number, line in enumerate(read_lines(file, limit), start=1):

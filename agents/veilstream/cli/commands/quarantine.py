@@ -41,9 +41,10 @@ def show(place: Place) -> None:
 def replay(
     place: Annotated[str | None, typer.Argument(help="PARTITION:OFFSET; all by default.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only errors of this kind.")] = None,
+    json: Json = False,
 ) -> None:
     """Send quarantined records to the raw topic again, as they were; after a fix."""
     from veilstream.processors.quarantine import replay_quarantined
 
     count = run(replay_quarantined(settings(), key_provider(settings()), place=place, kind=kind))
-    typer.echo(f"replayed {count}")
+    print_json({"replayed": count}) if json else typer.echo(f"replayed {count}")

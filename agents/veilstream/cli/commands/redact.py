@@ -12,7 +12,9 @@ import typer
 def redact(
     file: Annotated[
         Path | None,
-        typer.Argument(help="File to read; standard input by default.", exists=True, dir_okay=False),
+        typer.Argument(
+            help="File to read (.gz too); standard input by default.", exists=True, dir_okay=False
+        ),
     ] = None,
     format: Annotated[
         Literal["openai", "otel", "dialogue", "jsonl"],
@@ -30,21 +32,23 @@ def redact(
     Without --tenant pseudonyms hold within this run only. A line that cannot be read becomes an error object
     that names where and why, never what; then the exit status is 1.
     """
+    from veilstream.cli.lines import open_lines
     from veilstream.detection import PatternEngine
     from veilstream.protection import Protector, Tokens, load_policy, redact_lines
 
     protector = Protector(PatternEngine(), load_policy(policy))
     tokens = Tokens(_root(tenant))
     broken = 0
-    source = file.open("rb") if file else sys.stdin.buffer
-    with source:
+    with open_lines(file) as source:
         for line, ok in redact_lines(source, format=format, protector=protector, tokens=tokens):
             broken += not ok
             sys.stdout.buffer.write(line.rstrip(b"\n") + b"\n")
             sys.stdout.buffer.flush()
     if broken:
         typer.echo(
-            f"veilstream: {broken} lines could not be read; they are error objects in the output", err=True
+            f"veilstream: {broken} {'line' if broken == 1 else 'lines'} could not be read; "
+            "see the error objects in the output",
+            err=True,
         )
         raise typer.Exit(1)
 

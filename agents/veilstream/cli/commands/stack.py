@@ -29,8 +29,12 @@ def up(broker: Broker = "auto", json: Json = False) -> None:
     if json:
         print_json(state)
     else:
-        print_table("running", ("what", "where"), list(state.items()))
-        typer.echo("stop with: veilstream down")
+        print_table(
+            "running",
+            ("what", "where"),
+            [(state["broker"], state["bootstrap"]), ("store", state["store_url"])],
+        )
+        typer.echo(f"data: {current.data_dir}\nstop with: veilstream down")
 
 
 async def _prepare() -> None:

@@ -20,6 +20,8 @@ def train(
     json: Json = False,
 ) -> None:
     """Learn from the protected stream, a window at a time, each paid for before it is trained."""
+    if json and not dry_run:
+        raise typer.BadParameter("training prints its log; this goes with --dry-run", param_hint="--json")
     current = settings()
     if dry_run:
         _show_cost(run(_cost(current)), json)

@@ -18,7 +18,7 @@ __all__ = ["print_summary"]
 
 _BROKERS = {
     "kafka": "Apache Kafka 4, one node, on this machine",
-    "tansu": "Tansu, in memory (no Java here): no idempotent producer, nothing survives a restart",
+    "tansu": "Tansu, in memory: no idempotent producer, nothing survives a restart",
 }
 
 

@@ -13,7 +13,15 @@ from typing import Any
 
 import orjson
 
-from veilstream.events.adapters.base import Adapter, deterministic_id, interaction, part, refuse, text, tool_words
+from veilstream.events.adapters.base import (
+    Adapter,
+    deterministic_id,
+    interaction,
+    part,
+    refuse,
+    text,
+    tool_words,
+)
 
 __all__ = ["ADAPTER"]
 

@@ -17,10 +17,11 @@ from veilstream.detection.words import COMMON, NOT_VALUES, word_set
 
 __all__ = ["build"]
 
-_SEPARATOR = re.compile(r"[\"'\]]{0,2}\s{0,3}(?:=>|->|:=|=|:(?!//))\s{0,3}")
+_CLOSING = r"(?:\\{0,8}[\"'\]]){0,2}"  # of the label; JSON that was quoted in a string has backslashes there
+_SEPARATOR = re.compile(_CLOSING + r"\s{0,3}(?:=>|->|:=|=|:(?!//))\s{0,3}")
 _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*(?:[ ][A-Za-z][A-Za-z0-9_.\-]*){0,4}\Z")
 _LABEL_REACH = 48
-_QUOTED = re.compile(r"\\?([\"'])(.{1,512}?)(?:(?<!\\)\1|\\\1|\Z)", re.DOTALL)
+_QUOTED = re.compile(r"\\{0,8}([\"'])(.{1,512}?)(?:(?<!\\)\1|\\{1,8}\1|\Z)", re.DOTALL)
 _WORD = re.compile(r"[^\s,;&|\"'<>{}()\[\]]{1,256}")
 _LINE = re.compile(r"[^,;&|\"<>{}()\[\]\n\r\t=:]{1,96}")
 _ADDRESS_LINE = re.compile(r"[^;&|\"<>{}()\[\]\n\r\t=:]{1,120}")
@@ -73,7 +74,7 @@ def build() -> Recogniser:
         "labelled",
         find,
         "any",
-        re.compile(r"\w[\"'\]]{0,2}\s{0,3}[=:\-][>=\s\w\"'\\]|</|(?i:\s(?:is|was|will be|to)[\s:])"),
+        re.compile(rf"\w{_CLOSING}\s{{0,3}}[=:\-][>=\s\w\"'\\]|</|(?i:\s(?:is|was|will be|to)[\s:])"),
     )
 
 
