@@ -91,3 +91,25 @@ def test_sasl_and_tls_reach_the_client() -> None:
     assert options["sasl_mechanism"] == "SCRAM-SHA-512"
     assert options["sasl_plain_password"] == "p"
     assert options["ssl_context"].verify_mode.name == "CERT_REQUIRED"
+
+
+@pytest.mark.parametrize("name", ["VEILSTREAM_KAFKA_BOOTSTRAP", "VEILSTREAM_FOO", "VEILSTREAM_FOO__BAR"])
+def test_a_variable_that_is_no_setting_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingInvalid, match=rf"{name}: no such setting"):
+        load_settings()
+
+
+@pytest.mark.parametrize("url", ["foo", "http://127.0.0.1:6379", "hunter2"])
+def test_a_store_that_is_no_store_is_refused_and_not_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VEILSTREAM_STORE__URL", url)
+    with pytest.raises(SettingInvalid, match=r"store\.url") as caught:
+        load_settings()
+    assert "redis://host:port" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_compose_and_tests_use_is_no_setting_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VEILSTREAM_STORE_PASSWORD", "x")
+    monkeypatch.setenv("VEILSTREAM_DATA", "../shared/data")
+    load_settings()

@@ -15,7 +15,7 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -90,6 +90,13 @@ class StoreSettings(_Section):
     )
     timeout_seconds: Positive = Field(10.0, description="How long a command may take.")
 
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("takes redis://host:port/0, rediss://… or unix://path")
+        return url
+
 
 class KeysSettings(_Section):
     """Where the file key provider keeps its keys."""
@@ -153,7 +160,7 @@ class WorkerSettings(_Section):
     sampling_rate: Annotated[float, Field(gt=0, le=1)] = Field(
         0.1, description="Poisson rate q at which a person enters a step."
     )
-    noise_multiplier: Positive = Field(1.0, description="Noise standard deviation over clip_norm, σ.")
+    noise_multiplier: Positive = Field(3.0, description="Noise standard deviation over clip_norm, σ.")
     clip_norm: Positive = Field(0.5, description="L2 bound C of one person's gradient.")
     steps: Count = Field(60, description="Steps T of a window.")
     learning_rate: Positive = Field(40.0, description="Size of a window's first step; it falls linearly.")
@@ -242,12 +249,35 @@ def _files() -> list[Path]:
     return [path for path in (data_dir / "endpoints.toml", config) if path.is_file()]
 
 
+_NO_SETTINGS = frozenset(
+    f"VEILSTREAM_{word}"
+    for word in (
+        "CONFIG",  # which file to read
+        "DATA",  # where tests find public data
+        *("TENANT", "BUDGET", "LOG_LEVEL", "STORE_PASSWORD", "GRAFANA_PASSWORD"),  # docker-compose.yml's own
+    )
+)
+
+
+def _check_environment() -> None:
+    """Refuse variables that look like settings and are none: pydantic would pass over them."""
+    for name in sorted(os.environ):
+        if not name.startswith("VEILSTREAM_") or name in _NO_SETTINGS:
+            continue
+        section = name.removeprefix("VEILSTREAM_").lower().partition("__")[0]
+        if section not in Settings.model_fields:
+            raise SettingInvalid(
+                f"{name}: no such setting", hint="a section and its setting are joined by two underscores"
+            )
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the tree.
 
     Raises:
         SettingInvalid: names each wrong setting, what it got and what it takes; secrets are not shown.
     """
+    _check_environment()
     try:
         return Settings(**overrides)
     except ValidationError as error:

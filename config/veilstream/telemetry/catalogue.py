@@ -95,6 +95,11 @@ EVENTS: dict[str, Event] = {
         Event("partitions_assigned", "Partitions changed hands.", ("partitions",)),
         Event("budget_created", "A budget exists.", ("budget", "epsilon", "delta")),
         Event("budget_raised", "A budget was raised.", ("budget", "epsilon")),
+        Event(
+            "window_waiting",
+            "The schedule has not closed the window yet.",
+            ("model", "start", "end", "seconds"),
+        ),
         Event("window_sealed", "A window is closed by the schedule.", ("model", "start", "end")),
         Event("window_charged", "A window was paid for.", ("budget", "seq", "epsilon_spent", "attempt")),
         Event("window_refused", "A window could not be paid for.", ("budget", "reason")),

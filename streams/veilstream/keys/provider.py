@@ -182,7 +182,7 @@ def _tenant_id(tenant: str) -> str:
 def _how_to(key_id: str) -> str:
     if key_id.startswith("tenant/"):
         return f"run: veilstream keys create {key_id.removeprefix('tenant/')}"
-    return f"run: veilstream keys create --{key_id}"
+    return "run: veilstream keys create TENANT, which makes it too"
 
 
 def _parse(text: str, key_id: str) -> dict[int, RootKey]:

@@ -11,7 +11,8 @@ stays until retention takes it: replaying twice sends twice.
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
@@ -61,20 +62,21 @@ async def show_quarantined(settings: Settings, provider: KeyProvider, place: str
         SettingInvalid: no such place.
         KeyMissing, EnvelopeInvalid: these keys do not open it.
     """
-    async for _, value in _records(settings, place):
-        original = open_quarantined(value, provider)
-        return {
-            "place": place,
-            "tenant": value["tenant"],
-            "error": value["error"],
-            "origin": value["origin"],
-            "record": {
-                "key": _readable(original.key),
-                "headers": [[name, _readable(data)] for name, data in original.headers],
-                "value": _readable(original.value),
-                "timestamp_ms": original.timestamp_ms,
-            },
-        }
+    async with aclosing(_records(settings, place)) as records:
+        async for _, value in records:
+            original = open_quarantined(value, provider)
+            return {
+                "place": place,
+                "tenant": value["tenant"],
+                "error": value["error"],
+                "origin": value["origin"],
+                "record": {
+                    "key": _readable(original.key),
+                    "headers": [[name, _readable(data)] for name, data in original.headers],
+                    "value": _readable(original.value),
+                    "timestamp_ms": original.timestamp_ms,
+                },
+            }
     raise SettingInvalid(f"no quarantined record at {place!r:.40}", hint="`veilstream quarantine list` shows")
 
 
@@ -116,7 +118,7 @@ async def replay_quarantined(
 
 async def _records(
     settings: Settings, place: str | None
-) -> AsyncIterator[tuple[ConsumerRecord, dict[str, Any]]]:
+) -> AsyncGenerator[tuple[ConsumerRecord, dict[str, Any]], None]:
     starts: dict[int, int] | None = None
     ends: dict[int, int] | None = None
     if place is not None:
@@ -124,16 +126,17 @@ async def _records(
         starts = {partition: offset}
         ends = dict.fromkeys(range(settings.kafka.partitions), 0) | {partition: offset + 1}
     topic = topic_name(settings.kafka, _TOPIC)
-    async for record in read_to_end(settings.kafka, topic, starts=starts, ends=ends):
-        try:
-            attributes = Attributes.from_headers(as_headers(record.headers))
-            if attributes.type != QUARANTINE:
-                continue
-            value = codec.decode(QUARANTINE, record.value)
-        except RecordInvalid:
-            continue  # not one of ours
-        if place is None or place == f"{record.partition}:{record.offset}":
-            yield record, value
+    async with aclosing(read_to_end(settings.kafka, topic, starts=starts, ends=ends)) as records:
+        async for record in records:
+            try:
+                attributes = Attributes.from_headers(as_headers(record.headers))
+                if attributes.type != QUARANTINE:
+                    continue
+                value = codec.decode(QUARANTINE, record.value)
+            except RecordInvalid:
+                continue  # not one of ours
+            if place is None or place == f"{record.partition}:{record.offset}":
+                yield record, value
 
 
 def _place(text: str) -> tuple[int, int]:

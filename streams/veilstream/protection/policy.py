@@ -87,9 +87,9 @@ def load_policy(name_or_path: str | Path) -> Policy:
     path = Path(name_or_path)
     try:
         return parse_policy(path.read_text("utf-8"), where=str(path))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError):
         raise PolicyInvalid(
-            f"policy {name!r}: {type(error).__name__}",
+            f"policy {name!r} is no preset, and no file that can be read",
             hint=f"a file, or one of the presets: {', '.join(presets())}",
         ) from None
 

@@ -34,7 +34,7 @@ State = dict[str, Any]
 
 _ACKNOWLEDGE_SECONDS = 60.0
 _FINISH_SECONDS = 10.0  # told to stop, an attempt has so long to finish; then it is abandoned
-_PROGRESS_LINES = 20  # log lines of a window
+_PROGRESS_LINES = 4  # log lines of a window
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,12 +195,15 @@ class Worker:
 
     async def _until_sealed(self, window: Window) -> bool:
         """Wait for the schedule; False when told to stop."""
+        model, (start, end), told = self._worker.model, window.public().values(), False
         while not self._stop.is_set():
             left = self._schedule.sealed_at_ms(window) / 1000 - self._clock()
             if left <= 0:
-                public = window.public()
-                emit("window_sealed", model=self._worker.model, start=public["start"], end=public["end"])
+                emit("window_sealed", model=model, start=start, end=end)
                 return True
+            if not told:
+                emit("window_waiting", model=model, start=start, end=end, seconds=round(left, 1))
+                told = True
             if self._fenced.is_set():
                 raise self._context.lost()
             with suppress(TimeoutError):

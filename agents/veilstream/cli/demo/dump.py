@@ -86,7 +86,7 @@ def _escaped(text: str) -> str:
 
 def write_dump(folder: Path, planted: Iterable[Planted], held: dict[str, list[dict[str, Any]]]) -> None:
     """`planted.jsonl`, and a file a topic, a record a line."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds the raw topic as well
     rows = ({"conversation": c, "kind": k, "value": v} for c, k, v in planted)
     _write_lines(folder / "planted.jsonl", rows)
     for short, records in held.items():
