@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ class Place:
                     "window_seconds": 1.0,
                     "window_origin_seconds": time.time(),
                     "grace_seconds": 0.3,
+                    "publish_seconds": 0.0,
                     "population": 40,
                     "sampling_rate": 0.5,
                     "noise_multiplier": 1.0,
@@ -379,3 +381,21 @@ async def test_a_worker_that_slept_past_its_lease_releases_nothing(
     assert len(await place.topic("models.releases")) == 1
     assert (await place.events()).count("charged") == 2
     assert len(list(place.settings.releases_folder.glob("*.json"))) == 1
+
+
+async def test_how_much_there_was_to_do_does_not_show_in_the_times(
+    kafka_fresh: KafkaSettings, store: redis.asyncio.Redis, store_url: str, tmp_path: Path
+) -> None:
+    """A full window and an empty one take as long from the charge to the commit, as far as anyone sees."""
+    place = Place(kafka_fresh, store_url, tmp_path, max_windows=2, window_seconds=8.0, publish_seconds=6.0)
+    await place.create_budget(store, 3)
+    await place.send(list(range(60)))
+    assert await run_worker(place.settings, lease_seconds=1.0) == 2
+    events = await place.topic("budget.events")
+    charged, committed = (
+        [datetime.fromisoformat(event["time"]).timestamp() for event in events if event["event"] == kind]
+        for kind in ("charged", "committed")
+    )
+    between = [later - earlier for earlier, later in zip(charged, committed, strict=True)]
+    assert len(between) == 2
+    assert all(2.2 <= seconds < 3.8 for seconds in between), between

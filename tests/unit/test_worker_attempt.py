@@ -40,6 +40,10 @@ class Ledger:
         return 8
 
 
+async def nothing() -> None:
+    """The release may be seen at once."""
+
+
 async def test_who_was_refused_is_not_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[Any] = []
 
@@ -80,7 +84,7 @@ async def test_who_was_refused_is_not_trained_on(monkeypatch: pytest.MonkeyPatch
     )
     attempt = Attempt(context, cast(MiniLM, None), cast(Lease, None), manifest, reservation, None)
     with pytest.raises(Ended):
-        await attempt.run(people, {})
+        await attempt.run(people, {}, nothing)
     rows = people.of(ADMITTED)
     assert len(rows) == 2
     assert said == [("acknowledged", 7), ("started", "r"), ("trained", [rows])]

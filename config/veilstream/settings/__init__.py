@@ -147,6 +147,11 @@ class WorkerSettings(_Section):
     grace_seconds: Annotated[float, Field(ge=0)] = Field(
         2.0, description="Wait after a window's end before it is sealed."
     )
+    publish_seconds: Annotated[float, Field(ge=0)] = Field(
+        60.0,
+        description="A window is released so long after it was sealed, charged after half of it: instants "
+        "that do not depend on how many records there were. 0 publishes at once.",
+    )
     max_windows: Annotated[int, Field(ge=0)] = Field(0, description="Stop after so many windows; 0 is never.")
     max_attempts: Count = Field(
         5, description="Charged attempts at one window before the worker gives up: each costs the same."

@@ -101,6 +101,9 @@ EVENTS: dict[str, Event] = {
             ("model", "start", "end", "seconds"),
         ),
         Event("window_sealed", "A window is closed by the schedule.", ("model", "start", "end")),
+        Event(
+            "window_late", "A window's work took longer than worker.publish_seconds.", ("model", "seconds")
+        ),
         Event("window_charged", "A window was paid for.", ("budget", "seq", "epsilon_spent", "attempt")),
         Event("window_refused", "A window could not be paid for.", ("budget", "reason")),
         Event(

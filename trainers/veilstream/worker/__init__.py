@@ -27,6 +27,7 @@ bound what they can do).
 | `release` | what is written, and what does its card say? |
 | `loop` | which window, who is in it, who pays, and what after a crash? |
 | `attempt` | from a charge to a release: in which order? |
+| `pacing` | when does the outside see what a window did? |
 | `patience` | what where broker or store do not answer? |
 | `run` | the process: clients, signals, health |
 | `dry_run` | what would it cost? |

@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -77,8 +77,12 @@ class Attempt:
         self._reservation = reservation
         self._parent = parent
 
-    async def run(self, people: Contributions, next_state: State) -> None:
+    async def run(
+        self, people: Contributions, next_state: State, hold: Callable[[], Awaitable[None]]
+    ) -> None:
         """Train on who was admitted, and commit with the state that the next window goes on from.
+
+        `hold` returns when the release may be seen: the end of training must not show.
 
         Raises:
             Cancelled: told to stop, and it did not finish in time.
@@ -106,6 +110,9 @@ class Attempt:
         histogram("training_seconds", model=self._worker.model).observe(time.monotonic() - began)
         if math.isfinite(fitted.private_loss):
             gauge("training_loss", model=self._worker.model).set(fitted.private_loss)
+        await hold()
+        if context.fenced.is_set():
+            raise context.lost()
         await self._release(fitted.state, next_state)
 
     async def _release(self, tensors: dict[str, torch.Tensor], next_state: State) -> None:

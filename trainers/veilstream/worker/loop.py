@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -43,6 +45,7 @@ from veilstream.worker import release as releases
 from veilstream.worker.attempt import Attempt, Context
 from veilstream.worker.contributions import Contributions, Positions
 from veilstream.worker.encoder import MiniLM
+from veilstream.worker.pacing import Timetable, until
 from veilstream.worker.patience import Cancelled, patiently
 from veilstream.worker.reading import decode_protected, read_window
 from veilstream.worker.tasks import LabelSet, examples
@@ -94,6 +97,7 @@ class Worker:
         self._fenced = asyncio.Event()
         self._lease: Lease
         self._retry: Window | None = None
+        self._free_at = 0.0
         self.released = 0
         self._params = StepParams(
             sampling_rate=worker.sampling_rate,
@@ -126,6 +130,7 @@ class Worker:
             encoder = await self._loading
             await self._recover()
             on_ready()
+            self._free_at = self._clock()
             while not (self._worker.max_windows and self.released >= self._worker.max_windows):
                 state = await self._patiently(
                     lambda: self._ledger.model_state(self._worker.budget, self._worker.model)
@@ -226,8 +231,11 @@ class Worker:
             )
             return people, ends, positions
 
+        sealed_at = self._schedule.sealed_at_ms(window) / 1000
+        times = Timetable.of(sealed_at, self._free_at, self._worker.publish_seconds)
         people, ends, positions = await self._patiently(read)
         gauge("window_people", model=self._worker.model).set(len(people.people()))
+        await until(times.charge_at, self._clock, self._stop, self._fenced)
         if self._stop.is_set():
             return False
         manifest = await self._manifest(state, window, people)
@@ -249,7 +257,8 @@ class Worker:
         try:
             parent = state["artifact"] if state else None
             attempt = Attempt(self._context, encoder, self._lease, manifest, reservation, parent)
-            await attempt.run(people, next_state)
+            hold = partial(until, times.commit_at, self._clock, self._stop, self._fenced)
+            await attempt.run(people, next_state, hold)
         except Fenced:
             raise  # its next holder has abandoned the attempt already, or will
         except BaseException as error:
@@ -264,6 +273,12 @@ class Worker:
                     hint="a restart is a new attempt, and charged again",
                 ) from None  # a library's own error may quote what it was given
             raise
+        now = self._clock()
+        if self._worker.publish_seconds and times.is_late(now):
+            emit(
+                "window_late", level=logging.WARNING, model=self._worker.model, seconds=now - times.commit_at
+            )
+        self._free_at = times.free_at(now)
         return True
 
     def _take(self, record: ConsumerRecord, people: Contributions, positions: Positions) -> None:
