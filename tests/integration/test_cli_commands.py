@@ -120,16 +120,24 @@ def test_json_of_training_goes_with_a_dry_run() -> None:
     assert "--dry-run" in refused.output
 
 
+def _advice(report: dict[str, Any]) -> dict[str, str]:
+    """What doctor found wrong, and what it says to do."""
+    return {check["name"]: check["advice"] for check in report["checks"] if not check["ok"]}
+
+
 def test_topics_and_doctor_say_what_is_there(command: Command) -> None:
     report = command("topics", "check", "--json")
     assert (report["created"], len(report["verified"])) == ([], 10)
     assert len(command("topics", "list", "--json")) == 10
-    before = command("doctor", "--json", exits=1)
-    wrong = {check["name"]: check["advice"] for check in before["checks"] if not check["ok"]}
-    assert list(wrong) == ["keys"]
+    wrong = _advice(command("doctor", "--json", exits=1))
+    assert list(wrong) == ["keys", "budget"]
     assert "veilstream keys create" in wrong["keys"]
+    command("keys", "create", "other")
+    assert _advice(command("doctor", "--json", exits=1))["keys"] == "veilstream keys create acme"
     command("keys", "create", "acme")
     assert command("doctor", "--json")["ok"] is True
+    command("budget", "create", "default", "--epsilon", "8", "--tenant", "other")
+    assert list(_advice(command("doctor", "--json", exits=1))) == ["budget"]
 
 
 def test_nothing_released_nothing_quarantined(command: Command) -> None:

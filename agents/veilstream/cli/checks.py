@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 
-from veilstream.cli.wiring import key_provider, open_store
+from veilstream.cli.wiring import key_provider, open_ledger, open_store
 from veilstream.errors import VeilstreamError
 from veilstream.settings import Settings
 
@@ -38,7 +38,7 @@ async def diagnose(current: Settings) -> list[Check]:
     """Every check, in order; one that fails does not stop the rest."""
     found = [_extra(name, modules) for name, modules in _EXTRAS.items()]
     found.append(_java())
-    for name, look in (("broker and topics", _topics), ("store", _store), ("keys", _keys)):
+    for name, look in _LOOKS.items():
         found.append(await _guarded(name, look, current))
     return found
 
@@ -91,6 +91,43 @@ async def _keys(current: Settings) -> Check:
     provider.operator()
     provider.ledger()
     tenants = provider.tenants()
-    if not tenants:
-        return Check("keys", False, "no tenant has a key", "veilstream keys create TENANT")
+    if current.worker.tenant not in tenants:
+        return Check(
+            "keys",
+            False,
+            f"no key for the tenant {current.worker.tenant} (setting worker.tenant)",
+            f"veilstream keys create {current.worker.tenant}",
+        )
     return Check("keys", True, f"operator, ledger and {len(tenants)} tenants")
+
+
+async def _policy(current: Settings) -> Check:
+    from veilstream.protection import load_policy
+
+    return Check("policy", True, load_policy(current.processor.policy).version)
+
+
+async def _budget(current: Settings) -> Check:
+    worker = current.worker
+    async with open_ledger(current) as (ledger, _):
+        if worker.budget not in await ledger.budgets():
+            # Not wrong: who only protects needs none.
+            return Check("budget", True, f"none named {worker.budget}: training needs `budget create`")
+        budget = await ledger.budget(worker.budget)
+    if budget.tenant != worker.tenant:
+        return Check(
+            "budget",
+            False,
+            f"{worker.budget} belongs to {budget.tenant}",
+            "set worker.budget or worker.tenant",
+        )
+    return Check("budget", True, f"{worker.budget}: ε {budget.epsilon_spent:.2f} of {budget.epsilon:g} spent")
+
+
+_LOOKS: dict[str, Callable[[Settings], Awaitable[Check]]] = {
+    "broker and topics": _topics,
+    "store": _store,
+    "keys": _keys,
+    "policy": _policy,
+    "budget": _budget,
+}

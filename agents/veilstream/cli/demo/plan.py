@@ -23,7 +23,7 @@ DELTA = 1e-5
 SPARE_WINDOWS = 1  # the budget has room for one more than is run: something is left at the end
 SAMPLING_RATE = 0.15
 STEPS = 40
-PUBLISH_SECONDS = 8.0  # a window of some hundred people takes less on two quiet cores
+PUBLISH_SHARE = 0.9  # of a window: how long after its end a release is seen
 START_SECONDS = 14.0  # from writing the settings to the first window: roles need that long to be ready
 
 _MARKER = ".veilstream-demo"
@@ -73,7 +73,7 @@ budget = "{BUDGET}"
 window_seconds = {plan.window_seconds}
 window_origin_seconds = {origin}
 grace_seconds = 1.0
-publish_seconds = {PUBLISH_SECONDS}
+publish_seconds = {PUBLISH_SHARE * plan.window_seconds}
 max_windows = {plan.windows}
 population = {max(1, plan.limit // plan.windows)}
 sampling_rate = {SAMPLING_RATE}

@@ -66,13 +66,14 @@ async def show(plan: Plan, *, quiet: bool) -> Result:
     result = Result(data=plan.data)
     console = Console(stderr=True, quiet=quiet and not sys.stderr.isatty())
     with _progress(console) as progress:
-        step = progress.add_task("starting the broker and the store", total=None)
+        step = progress.add_task("", total=None)
+        _say(progress, step, "starting the broker and the store")
         # In this thread, though it blocks: a child ends with the thread that started it.
         with Stack(plan.data, plan.broker) as stack:
             result.broker = stack.kind
             current = await _prepare(plan)
             await _run_roles(plan, current, result, progress, step)
-            progress.update(step, description="reading every topic back")
+            _say(progress, step, "reading every topic back")
             await _look(plan, current, result)
     result.seconds = time.monotonic() - began
     return result
@@ -89,6 +90,15 @@ def _progress(console: Console) -> Progress:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         console=console, transient=True,
     )  # fmt: skip
+
+
+def _say(progress: Progress, step: TaskID, text: str) -> None:
+    """What is going on; where there is no terminal to draw on, a line each time that it changes."""
+    task = next(task for task in progress.tasks if task.id == step)
+    if task.description != text:
+        progress.update(step, description=text)
+        if not progress.console.is_terminal:
+            progress.console.print(text)
 
 
 async def _prepare(plan: Plan) -> Settings:
@@ -158,7 +168,6 @@ async def _follow(
     step: TaskID,
 ) -> None:
     """Produce, show what comes out, and return when everything has."""
-    progress.update(step, description="the roles are starting")
     sent = progress.add_task("sent to interactions.raw", total=plan.limit)
     done = progress.add_task("protected", total=plan.limit)
     trained = progress.add_task("windows trained and released", total=plan.windows)
@@ -173,7 +182,7 @@ async def _follow(
                 producing.result()
             processed = len(watch.protected) + len(watch.quarantined)
             total = result.records_in if producing.done() else plan.limit
-            progress.update(step, description=_stage(current, producing.done()))
+            _say(progress, step, _stage(current, producing.done()))
             progress.update(sent, completed=result.records_in, total=total)
             progress.update(done, completed=processed, total=total)
             progress.update(trained, completed=len(watch.releases))
