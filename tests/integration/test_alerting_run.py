@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from budget_story import budget_event
 from veilstream.alerting import run_alerting
 from veilstream.contracts import AlertSink
 from veilstream.embedded.kafka import LocalKafka
@@ -30,29 +31,6 @@ from veilstream.settings import KafkaSettings, Settings
 from veilstream.transport import ensure_topics, producer, read_to_end
 
 PATIENCE_SECONDS = 40.0
-
-
-def budget_event(
-    seq: int, event: str, fraction: float, *, epsilon: float = 1.0, **more: Any
-) -> dict[str, Any]:
-    return {
-        "seq": seq,
-        "event": event,
-        "budget": "demo",
-        "tenant": "acme",
-        "time": "2026-11-24T09:59:59.000Z",
-        "epsilon": epsilon,
-        "delta": 1e-5,
-        "orders": [8.0],
-        "mode": "odometer",
-        "spent": [int(fraction * 1e9)],
-        "caps": [10**9],
-        "epsilon_spent": fraction * epsilon,
-        "fraction": fraction,
-        "prev_hash": "0" * 64,
-        "hash": "1" * 64,
-        **more,
-    }
 
 
 def settings(kafka: KafkaSettings, **alerting: Any) -> Settings:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from budget_story import budget_event
 from veilstream.alerting.rules import RULES, evaluate, fingerprint, severity
 from veilstream.alerting.state import State
 from veilstream.events import types
@@ -15,31 +16,6 @@ from veilstream.events.codec import check
 
 THRESHOLDS = (0.5, 0.8, 0.95, 1.0)
 NOW = "2026-11-24T10:00:00.000Z"
-
-
-def budget_event(
-    seq: int, event: str, fraction: float, *, epsilon: float = 1.0, **more: Any
-) -> dict[str, Any]:
-    value = {
-        "seq": seq,
-        "event": event,
-        "budget": "demo",
-        "tenant": "acme",
-        "time": "2026-11-24T09:59:59.000Z",
-        "epsilon": epsilon,
-        "delta": 1e-5,
-        "orders": [8.0],
-        "mode": "odometer",
-        "spent": [int(fraction * 1e9)],
-        "caps": [10**9],
-        "epsilon_spent": fraction * epsilon,
-        "fraction": fraction,
-        "prev_hash": "0" * 64,
-        "hash": "1" * 64,
-        **more,
-    }
-    check(types.BUDGET_EVENT, value)
-    return value
 
 
 def run(events: list[dict[str, Any]], state: State | None = None) -> tuple[list[dict[str, Any]], State]:

@@ -144,9 +144,6 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(
-    "not sys.platform.startswith('linux')", reason="only Linux tells children of a dead parent"
-)
 def test_no_child_outlives_a_killed_parent(tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, start_new_session=True

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import orjson
 import typer
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Json",
+    "LogFile",
+    "LogFormat",
     "key_provider",
     "open_ledger",
     "open_store",
@@ -29,6 +32,16 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+LogFile = Annotated[
+    Path | None,
+    typer.Argument(help="File to read (.gz too); standard input by default.", exists=True, dir_okay=False),
+]
+LogFormat = Annotated[
+    Literal["openai", "otel", "dialogue", "jsonl"],
+    typer.Option(
+        help="What a line is: OpenAI chat messages, OTLP JSON spans, a dialogue, or any JSON object."
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
 ]

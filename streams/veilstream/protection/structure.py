@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from veilstream.detection.words import ROLES, word_set
-from veilstream.events.adapters.base import tool_words
+from veilstream.events.adapters.base import INTERACTION_FIXED, INTERACTION_WORDS
 from veilstream.events.walker import Leaf
 from veilstream.protection.paths import PathSet
 
@@ -52,19 +52,5 @@ class Structure:
         return leaf in self._ids and _ID.fullmatch(leaf.value) is not None
 
 
-INTERACTION_STRUCTURE = Structure(
-    words=(
-        "messages[].parts[].name?type=tool_call",
-        "messages[].parts[].id?type=tool_call|tool_call_response",
-        "messages[].name?role=tool|function",
-        *tool_words("attributes.tools"),
-    ),
-    fixed=(
-        "messages[].role",
-        "messages[].finish_reason",
-        "messages[].parts[].type",
-        "messages[].parts[].modality",
-        "messages[].parts[].mime_type",
-    ),
-)
+INTERACTION_STRUCTURE = Structure(words=INTERACTION_WORDS, fixed=INTERACTION_FIXED)
 """Of `ai.veilstream.interaction.v1`."""

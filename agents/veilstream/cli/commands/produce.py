@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from veilstream.cli.wiring import Json, print_json, run, settings
+from veilstream.cli.wiring import Json, LogFile, LogFormat, print_json, run, settings
 
 
 def produce(
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            help="File to read (.gz too); standard input by default.", exists=True, dir_okay=False
-        ),
-    ] = None,
-    format: Annotated[
-        Literal["openai", "otel", "dialogue", "jsonl"],
-        typer.Option(
-            help="What a line is: OpenAI chat messages, OTLP JSON spans, a dialogue, or any JSON object."
-        ),
-    ] = "jsonl",
+    file: LogFile = None,
+    format: LogFormat = "jsonl",
     tenant: Annotated[str | None, typer.Option(help="Tenant; the setting worker.tenant by default.")] = None,
     subject: Annotated[
         str | None, typer.Option(help="The person whom all of these records are about.")

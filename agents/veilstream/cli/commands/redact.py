@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from veilstream.cli.wiring import LogFile, LogFormat
+
 
 def redact(
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            help="File to read (.gz too); standard input by default.", exists=True, dir_okay=False
-        ),
-    ] = None,
-    format: Annotated[
-        Literal["openai", "otel", "dialogue", "jsonl"],
-        typer.Option(
-            help="What a line is: OpenAI chat messages, OTLP JSON spans, a dialogue, or any JSON object."
-        ),
-    ] = "jsonl",
+    file: LogFile = None,
+    format: LogFormat = "jsonl",
     policy: Annotated[str, typer.Option(help="Policy preset, or path of a policy file.")] = "strict",
     tenant: Annotated[
         str | None, typer.Option(help="Use this tenant's key, so that pseudonyms are those of the stream.")

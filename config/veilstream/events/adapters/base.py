@@ -13,7 +13,17 @@ from veilstream.errors import RecordInvalid
 from veilstream.events.codec import check
 from veilstream.events.types import INTERACTION
 
-__all__ = ["Adapter", "deterministic_id", "interaction", "part", "refuse", "text", "tool_words"]
+__all__ = [
+    "INTERACTION_FIXED",
+    "INTERACTION_WORDS",
+    "Adapter",
+    "deterministic_id",
+    "interaction",
+    "part",
+    "refuse",
+    "text",
+    "tool_words",
+]
 
 _LONGEST_ID = 256
 
@@ -130,3 +140,21 @@ def _optional_fields_hold(value: dict[str, Any]) -> bool:
         if not (isinstance(found, str) or (null and found is None)):
             return False
     return True
+
+
+INTERACTION_WORDS: tuple[str, ...] = (
+    "messages[].parts[].name?type=tool_call",
+    "messages[].parts[].id?type=tool_call|tool_call_response",
+    "messages[].name?role=tool|function",
+    *tool_words("attributes.tools"),
+)
+"""Format words of `ai.veilstream.interaction.v1`: places whose key names say nothing of a person."""
+
+INTERACTION_FIXED: tuple[str, ...] = (
+    "messages[].role",
+    "messages[].finish_reason",
+    "messages[].parts[].type",
+    "messages[].parts[].modality",
+    "messages[].parts[].mime_type",
+)
+"""Its places that hold what the format puts there."""

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from veilstream.events.adapters.base import Adapter, deterministic_id, interaction, refuse, tool_words
+from veilstream.events.adapters.base import (
+    INTERACTION_FIXED,
+    INTERACTION_WORDS,
+    Adapter,
+    deterministic_id,
+    interaction,
+    refuse,
+)
 
 __all__ = ["ADAPTER"]
 
@@ -38,18 +45,7 @@ def _contract(obj: dict[str, Any], tenant: str, subject: str | None) -> dict[str
 ADAPTER = Adapter(
     "jsonl",
     _read,
-    words=(
-        "messages[].parts[].name?type=tool_call",
-        "messages[].parts[].id?type=tool_call|tool_call_response",
-        "messages[].name?role=tool|function",
-        *tool_words("attributes.tools"),
-    ),
-    fixed=(
-        "messages[].role",
-        "messages[].finish_reason",
-        "messages[].parts[].type",
-        "messages[].parts[].modality",
-        "messages[].parts[].mime_type",
-    ),
+    words=INTERACTION_WORDS,
+    fixed=INTERACTION_FIXED,
     ids=("privacy.tenant",),
 )
