@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -73,7 +74,10 @@ def root(
 
 
 def main() -> None:
-    """Entry point: one line for an error of ours, a traceback for a bug."""
+    """Entry point: one line for an error of ours; for a bug, where it was, without what it says.
+
+    The text of a foreign exception may quote a record. Its type and its place in the code do not.
+    """
     from veilstream.errors import MissingExtra, VeilstreamError
 
     # Its lines go to a role's log. Without one they would stand on the terminal, beside our own.
@@ -85,13 +89,25 @@ def main() -> None:
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").split(".")[0])
         if extra is None:
-            raise
+            _fault(error)
         _say(
             MissingExtra(f"this command needs the extra `{extra}`", hint=f"pip install 'veilstream[{extra}]'")
         )
+    except Exception as error:
+        _fault(error)
 
 
-def _say(error: Exception) -> None:
+def _fault(error: Exception) -> NoReturn:
+    """A bug of ours: the stack and the type of the error."""
+    print(*traceback.format_tb(error.__traceback__), sep="", end="", file=sys.stderr)
+    print(
+        f"veilstream: a fault of ours: {type(error).__name__} (please report the lines above)",
+        file=sys.stderr,
+    )
+    raise SystemExit(70)  # EX_SOFTWARE
+
+
+def _say(error: Exception) -> NoReturn:
     print(f"veilstream: {error}", file=sys.stderr)
     raise SystemExit(getattr(error, "exit_code", 1))
 

@@ -104,8 +104,7 @@ def load_release(
 
     Args:
         path_or_id: a release's id in the releases folder, or the path of its `.json`, of its encrypted file,
-        of
-            a releases folder (its newest), or of a folder that `pull_release` wrote. The newest in the
+            of a releases folder (its newest), or of a folder that `pull_release` wrote. The newest in the
             releases folder by default.
         model, tenant: which, where the newest is meant.
         settings: where the folders are; `load_settings()` by default.

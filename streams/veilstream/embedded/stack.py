@@ -108,9 +108,8 @@ class Stack:
                         f"a stack runs in {self.data_dir} already",
                         hint="use it, end it with `veilstream down`, or set data_dir to another folder",
                     )
-                down(
-                    self.data_dir
-                )  # its command was killed, and where there is no PR_SET_PDEATHSIG, it stayed
+                # Its command was killed, and where there is no PR_SET_PDEATHSIG, it stayed.
+                down(self.data_dir)
             try:
                 self._store.launch()
                 self._broker.launch()

@@ -4,9 +4,8 @@
   retry can put a record behind a later one, and a reader that drops what is not above the last applied offset
   would then drop the record itself.
 * No offset is committed beyond what was delivered. Faust acknowledges more than its agents do: an event
-skipped
-  after a rebalance (in its pure Python stream), and whatever the stream still drains when `noack_take` has
-  ended. `Delivered` says how far each partition is; a commit is cut to that.
+  skipped after a rebalance (in its pure Python stream), and whatever the stream still drains when
+  `noack_take` has ended. `Delivered` says how far each partition is; a commit is cut to that.
 * It makes no folders: there are no tables.
 """
 

@@ -3,8 +3,7 @@
 * SIGTERM or SIGINT: nothing new is taken, what is under way is delivered, acknowledged and committed (20 s at
   most), and the call returns.
 * A batch that cannot be delivered, or a crash of the driver: the process ends at once with exit code 1,
-without
-  committing anything more. A supervisor starts it again, and the records are read again.
+  without committing anything more. A supervisor starts it again, and the records are read again.
 * A broker, topic, key or store that is not there at the start is an error with one line of what to do.
 """
 

@@ -91,9 +91,8 @@ class KafkaJournal:
                 for topic, messages in sections:
                     await self._write(connection, topic, messages)
             except BaseException:
-                await (
-                    self._disconnect()
-                )  # an idempotent producer with a batch of unknown fate is not used again
+                # An idempotent producer with a batch of unknown fate is not used again.
+                await self._disconnect()
                 raise
             if not self._keep:
                 await self._disconnect()
