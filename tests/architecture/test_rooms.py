@@ -25,8 +25,8 @@ HEAVY = {
     "faust": {"processors"},
     "presidio_analyzer": {"detection"},
     "dp_accounting": {"accounting"},
-    "redis": {"keys", "ledger", "worker", "processors", "cli", "embedded"},
-    "aiokafka": {"transport", "client", "processors", "worker", "alerting", "embedded", "cli"},
+    "redis": {"keys", "ledger", "worker", "processors", "cli", "embedded", "bench"},
+    "aiokafka": {"transport", "client", "processors", "worker", "alerting", "embedded", "cli", "bench"},
 }
 
 

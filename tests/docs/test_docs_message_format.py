@@ -47,6 +47,27 @@ def test_the_protected_example_holds_nothing_of_the_person() -> None:
         assert planted not in protected
 
 
+def test_the_protected_batch_is_what_protection_makes_of_the_batch() -> None:
+    """The tokens of the example are made up; all else is as the policy `strict` leaves it."""
+    from veilstream.detection import PatternEngine
+    from veilstream.protection import Protector, Tokens, load_policy
+
+    raw, shown = EXAMPLES[types.BATCH]["interactions"], EXAMPLES[types.PROTECTED_BATCH]["interactions"]
+    protector = Protector(PatternEngine(), load_policy("strict"))
+    for before, after in zip(raw, shown, strict=True):
+        privacy = after["interaction"]["privacy"]
+        made = protector.interaction(
+            before["interaction"],
+            tokens=Tokens(ROOT),
+            subject_token=privacy["subject_token"],
+            ledger_token=privacy["ledger_token"],
+        )
+        assert {**made, "conversation": after["interaction"]["conversation"]} == after["interaction"]
+        assert {k: v for k, v in before.items() if k not in ("id", "interaction")} == {
+            k: v for k, v in after.items() if k not in ("id", "interaction")
+        }
+
+
 def test_headers_are_those_that_are_written() -> None:
     section = TEXT.split("## Headers")[1].split("## ")[0]
     documented = re.findall(r"^\| `([a-z_-]+)` \|", section, flags=re.MULTILINE)

@@ -13,7 +13,7 @@ from veilstream.errors import BrokerUnavailable, RecordInvalid, RecordTooLarge, 
 from veilstream.events import codec
 from veilstream.events.cloudevents import Attributes
 from veilstream.events.topics import topic_name
-from veilstream.events.types import INTERACTION
+from veilstream.events.types import BATCH, INTERACTION
 from veilstream.settings import KafkaSettings, Settings
 from veilstream.transport import end_offsets, read_to_end
 
@@ -84,6 +84,24 @@ async def test_nothing_is_sent_of_a_list_with_one_wrong_value(kafka_fresh: Kafka
     assert sum((await end_offsets(kafka_fresh, topic_name(kafka_fresh, "interactions.raw"))).values()) == 0
 
 
+async def test_a_batch_is_one_record_with_a_receipt_for_each(kafka_fresh: KafkaSettings) -> None:
+    values = [
+        {"conversation": f"c-{n}", "messages": HELLO, "privacy": {"tenant": "acme", "subject": "user-17"}}
+        for n in range(8)
+    ]
+    async with LogProducer(tenant="acme", settings=settings_for(kafka_fresh)) as logs:
+        receipts = await logs.send_batch(values)
+        with pytest.raises(RecordInvalid):
+            await logs.send_batch([*values, {**values[0], "privacy": {"tenant": "acme", "subject": "mia"}}])
+    records = [r async for r in read_to_end(kafka_fresh, topic_name(kafka_fresh, "interactions.raw"))]
+    assert [Attributes.from_headers(r.headers).type for r in records] == [BATCH]
+    items = codec.decode(BATCH, records[0].value)["interactions"]
+    assert [item["interaction"] for item in items] == values
+    assert [item["id"] for item in items] == [receipt.id for receipt in receipts]
+    places = {(receipt.partition, receipt.offset) for receipt in receipts}
+    assert places == {(records[0].partition, records[0].offset)}
+
+
 async def test_a_record_over_the_limit_is_an_error_and_one_at_the_limit_arrives(
     kafka_fresh: KafkaSettings,
 ) -> None:
@@ -126,16 +144,18 @@ def test_the_synchronous_form_sends_and_raises_alike(kafka_fresh: KafkaSettings)
         receipt = logs.send(HELLO, subject="user-17")
         more = logs.send_many([{"conversation": "c", "messages": HELLO, "privacy": {"tenant": "acme"}}])
         logs.send_event({"conversation": "d", "messages": HELLO, "privacy": {"tenant": "acme"}})
+        batch = logs.send_batch([{"conversation": "e", "messages": HELLO, "privacy": {"tenant": "acme"}}] * 2)
         logs.flush()
         with pytest.raises(RecordInvalid):
             logs.send_event({"conversation": "c"})
     assert receipt.offset >= 0
     assert len(more) == 1
+    assert len(batch) == 2
     with pytest.raises(RuntimeError):
         logs.send(HELLO)
     logs.close()
     ends = asyncio.run(end_offsets(kafka_fresh, topic_name(kafka_fresh, "interactions.raw")))
-    assert sum(ends.values()) == 3
+    assert sum(ends.values()) == 4
 
 
 def test_the_synchronous_form_fails_at_once_without_a_broker() -> None:

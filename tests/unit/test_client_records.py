@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
-from veilstream.client.records import interaction, record
+from veilstream.client.records import batch, interaction, record
 from veilstream.client.tracing import current_traceparent
 from veilstream.errors import RecordInvalid, RecordTooLarge
+from veilstream.events import codec
 from veilstream.events.cloudevents import Attributes
-from veilstream.events.types import INTERACTION
+from veilstream.events.types import BATCH, INTERACTION
 from veilstream.keys import routing_key
 
 HELLO = [{"role": "user", "parts": [{"type": "text", "content": "hello"}]}]
@@ -124,6 +125,57 @@ def test_the_limit_counts_key_value_and_headers() -> None:
     with pytest.raises(RecordTooLarge) as raised:
         made(value, limit_bytes=size - 1)
     assert (raised.value.size_bytes, raised.value.limit_bytes) == (size, size - 1)
+
+
+def batched(values: list[Any], *, limit_bytes: int = 1_000_000, **more: Any) -> Any:
+    return batch(values, source="test", secret="s", limit_bytes=limit_bytes, **more)
+
+
+def said(conversation: str, subject: Any = "user-17") -> dict[str, Any]:
+    return interaction(HELLO, tenant="acme", conversation=conversation, subject=subject)
+
+
+def test_a_batch_is_one_record_with_the_persons_key() -> None:
+    values, trace = [said("c-1"), said("c-2")], f"00-{'a' * 32}-{'b' * 16}-01"
+    times = ["2026-11-24T10:00:00Z", "2026-11-24T10:00:09Z"]
+    made = batched(values, times=times, traceparent=trace)
+    assert made.key == routing_key("s", "acme", "subject", "user-17")
+    attributes = Attributes.from_headers(made.headers)
+    assert (attributes.type, attributes.id, attributes.traceparent) == (BATCH, made.id, trace)
+    items = codec.decode(BATCH, made.value)["interactions"]
+    assert [item["interaction"] for item in items] == values
+    assert [item["time"] for item in items] == times
+    assert [item["traceparent"] for item in items] == [trace, trace]
+    assert [item["id"] for item in items] == made.ids
+    assert len({made.id, *made.ids}) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "path"),
+    [
+        ([], "schema", "$.interactions"),
+        ([said("c-1")] * 1001, "schema", "$.interactions"),
+        ([said("c-1"), said("c-1", "mia")], "mixed_units", "$.interactions[1]"),
+        ([said("c-1"), said("c-1", ["mia"])], "schema", "$.interactions[1].interaction.privacy.subject"),
+        ([said("c-1", None), said("mia", None)], "mixed_units", "$.interactions[1]"),
+        (["mia"], "schema", "$.interactions[0].interaction"),
+        ([{"mia": {1, 2}}], "not_json", "$"),
+    ],
+)
+def test_a_wrong_batch_is_named_by_its_item(values: list[Any], kind: str, path: str) -> None:
+    with pytest.raises(RecordInvalid) as raised:
+        batched(values)
+    assert (raised.value.kind, raised.value.path) == (kind, path)
+    assert "mia" not in str(raised.value)
+
+
+def test_a_batch_is_not_split_and_the_error_says_what_to_do() -> None:
+    values = [said("c-1")] * 10
+    size = len(batched(values).value)
+    with pytest.raises(RecordTooLarge, match="fewer interactions"):
+        batched(values, limit_bytes=size)
+    with pytest.raises(TypeError, match="2 times for 10"):
+        batched(values, times=["2026-11-24T10:00:00Z"] * 2)
 
 
 def test_without_opentelemetry_there_is_no_trace() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from veilstream.events import codec
 from veilstream.events.cloudevents import Attributes
-from veilstream.events.types import BUDGET_EVENT, PROTECTED, QUARANTINE, TYPES
+from veilstream.events.types import BUDGET_EVENT, PROTECTED, PROTECTED_BATCH, QUARANTINE, TYPES
 from veilstream.keys import FileKeyProvider
 from veilstream.ledger.chain import GENESIS
 from veilstream.processors.sealing import open_quarantined
@@ -31,8 +31,9 @@ def test_it_is_still_read(ce_type: str) -> None:
         codec.decode(ce_type, row["value"].encode())
 
 
-def test_the_place_in_the_source_is_still_read() -> None:
-    for row in rows(PROTECTED):
+@pytest.mark.parametrize("ce_type", [PROTECTED, PROTECTED_BATCH])
+def test_the_place_in_the_source_is_still_read(ce_type: str) -> None:
+    for row in rows(ce_type):
         attributes = Attributes.from_headers([(name, text.encode()) for name, text in row["headers"]])
         assert attributes.origin is not None
         assert attributes.policy_version is not None

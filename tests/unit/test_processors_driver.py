@@ -4,41 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from faust.types.tuples import TP
 
 from veilstream.detection import PatternEngine
 from veilstream.keys import FileKeyProvider, PersonKeys
-from veilstream.processors.driver import Delivered, credentials
-from veilstream.processors.pipeline import Pipeline
-from veilstream.processors.protect import Hooks, make_app
+from veilstream.processors.driver import credentials
+from veilstream.processors.pipeline import Outcome, Pipeline
+from veilstream.processors.protect import make_app
 from veilstream.protection import Protector, load_policy
 from veilstream.settings import KafkaSettings, Settings
-
-A, B = TP("raw", 0), TP("raw", 1)
-
-
-def test_nothing_is_committed_beyond_what_was_delivered() -> None:
-    delivered = Delivered()
-    assert delivered.cut({A: 10}) == {}
-    for offset in (3, 4, 5):
-        delivered.advance(A, offset)
-    assert delivered.next(A) == 6
-    assert delivered.cut({A: 10, B: 10}) == {A: 6}
-    assert delivered.cut({A: 5}) == {A: 5}
-    delivered.advance(A, 4)  # read again after a rebalance
-    assert delivered.next(A) == 6
-
-
-def test_a_partition_that_went_to_others_is_forgotten() -> None:
-    delivered = Delivered()
-    delivered.advance(A, 5)
-    delivered.advance(B, 5)
-    delivered.keep([B])
-    assert delivered.next(A) is None
-    assert delivered.cut({A: 10, B: 10}) == {B: 6}
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
@@ -80,10 +57,14 @@ async def test_the_app_has_the_settings_that_held(tmp_path: Path) -> None:
         quarantine_limit_bytes=4_000_000,
     )
 
-    async def assigned(partitions: list[int]) -> None: ...
+    class Nobody:
+        def opened(self, partition: int) -> None: ...
+        def delivered(self, partition: int, outcomes: Sequence[Outcome], seconds: float) -> None: ...
+        def failed(self, partition: int, error: BaseException, records: int) -> None: ...
+        def waiting(self) -> None: ...
+        def assigned(self, partitions: list[int]) -> None: ...
 
-    hooks = Hooks(lambda *_: None, lambda: None, lambda: None, assigned, lambda *_: None)
-    app = make_app(settings, pipeline, hooks)
+    app, flow = make_app(settings, pipeline, Nobody())
     app.finalize()
     conf = app.conf
     assert conf.id == "veil.veilstream-protect"
@@ -96,9 +77,8 @@ async def test_the_app_has_the_settings_that_held(tmp_path: Path) -> None:
     assert str(conf.processing_guarantee.value) == "at_least_once"
     assert conf.consumer_group_instance_id == "one"
     assert 6 <= conf.broker_session_timeout < conf.broker_request_timeout
-    assert list(app.agents) == ["veilstream-protect"]
-    assert app.agents["veilstream-protect"].concurrency == 1
-    assert app.producer._settings_extra() == {"acks": "all", "enable_idempotence": True}
+    assert [topic.get_topic_name() for topic in app.topics] == ["veil.interactions.raw"]
+    assert app.committable() == flow.next_offsets == {}
 
 
 def test_the_processor_loads_no_training_stack_and_the_room_itself_no_faust() -> None:

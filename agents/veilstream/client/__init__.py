@@ -3,6 +3,8 @@
     async with LogProducer(tenant="acme") as logs:
         await logs.send([{"role": "user", "content": "hi"}], subject="user-17")
 
+        await logs.send_batch(values)   # several interactions of one person in one record
+
     async for alert in AlertSubscriber(tenant="acme"):
         print(alert.summary)
 

@@ -107,6 +107,7 @@ class RecordInvalid(VeilstreamError):
         "missing_attribute",  # a required CloudEvents attribute is absent
         "bad_attribute",  # a CloudEvents attribute is malformed
         "schema",  # the value breaks its JSON Schema
+        "mixed_units",  # a batch holds interactions of more than one person, conversation or tenant
         "unknown_tenant",  # no key for the tenant
         "unprotectable",  # the engine failed on this record
     )
@@ -125,11 +126,12 @@ class RecordTooLarge(RecordInvalid):
 
     code = "record_too_large"
 
-    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+    def __init__(self, size_bytes: int, limit_bytes: int, *, batch: bool = False) -> None:
+        smaller = "put fewer interactions into a batch" if batch else "split the conversation"
         super().__init__(
             "too_large",
             detail=f"{size_bytes} bytes, the limit is {limit_bytes}",
-            hint="split the conversation, or raise kafka.max_record_bytes on broker and client",
+            hint=f"{smaller}, or raise kafka.max_record_bytes on broker and client",
         )
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes

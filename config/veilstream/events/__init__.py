@@ -4,6 +4,7 @@
 * `types` — the CloudEvents types and their schemas.
 * `cloudevents` — CloudEvents 1.0, binary mode, as Kafka headers.
 * `codec` — bytes to a checked value and back.
+* `units` — whose an interaction is: the subject, or the conversation; a batch is of one unit.
 * `topics` — the topic catalogue.
 * `walker` — visits every leaf of a value, keys and strings that hold JSON included.
 * `adapters` — what people have, turned into an interaction.

@@ -1,10 +1,12 @@
 """The CloudEvents types that travel on our topics, and the JSON Schema of each.
 
-The schema files under `schemas/` are the truth: they are what validates, and what is published.
+The schema files under `schemas/` are the truth: they are what validates, and what is published. A schema may
+refer to another of them by its `$id`: an item of a batch is the single type itself, not a copy of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,10 +16,12 @@ import orjson
 
 __all__ = [
     "ALERT",
+    "BATCH",
     "BUDGET_EVENT",
     "INTERACTION",
     "JOURNAL_ENTRY",
     "PROTECTED",
+    "PROTECTED_BATCH",
     "QUARANTINE",
     "RELEASE",
     "TYPES",
@@ -28,13 +32,27 @@ __all__ = [
 
 INTERACTION = "ai.veilstream.interaction.v1"
 PROTECTED = "ai.veilstream.interaction.protected.v1"
+BATCH = "ai.veilstream.interactions.v1"
+PROTECTED_BATCH = "ai.veilstream.interactions.protected.v1"
 QUARANTINE = "ai.veilstream.quarantine.v1"
 BUDGET_EVENT = "ai.veilstream.budget.event.v1"
 JOURNAL_ENTRY = "ai.veilstream.ledger.entry.v1"
 RELEASE = "ai.veilstream.release.v1"
 ALERT = "ai.veilstream.alert.v1"
 
-TYPES = (INTERACTION, PROTECTED, QUARANTINE, BUDGET_EVENT, JOURNAL_ENTRY, RELEASE, ALERT)
+TYPES = (
+    INTERACTION,
+    PROTECTED,
+    BATCH,
+    PROTECTED_BATCH,
+    QUARANTINE,
+    BUDGET_EVENT,
+    JOURNAL_ENTRY,
+    RELEASE,
+    ALERT,
+)
+
+_URN = "urn:veilstream:schema:"
 
 
 @cache
@@ -47,24 +65,33 @@ def schema(ce_type: str) -> dict[str, Any]:
 
 @cache
 def validator(ce_type: str) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(schema(ce_type))
+    """The compiled schema. Nothing is fetched: what it refers to is one of the files."""
+    others = [(f"{_URN}{name}", schema(name)) for name in _referred(ce_type)]
+    registry = jsonschema_rs.Registry(others) if others else None
+    return jsonschema_rs.validator_for(schema(ce_type), registry=registry, offline=True)
 
 
 @cache
 def contract_words(ce_type: str) -> frozenset[str]:
     """Every property name that the schema declares: the only keys that may appear in an error's path."""
     words: set[str] = set()
+    for node in _nodes(schema(ce_type)):
+        properties = node.get("properties")
+        if isinstance(properties, dict):
+            words.update(properties)
+    return frozenset(words.union(*map(contract_words, _referred(ce_type))))
 
-    def gather(node: Any) -> None:
-        if isinstance(node, dict):
-            properties = node.get("properties")
-            if isinstance(properties, dict):
-                words.update(properties)
-            for child in node.values():
-                gather(child)
-        elif isinstance(node, list):
-            for child in node:
-                gather(child)
 
-    gather(schema(ce_type))
-    return frozenset(words)
+def _referred(ce_type: str) -> list[str]:
+    """The types whose schemas this one refers to."""
+    references = (node.get("$ref") for node in _nodes(schema(ce_type)))
+    found = (ref.removeprefix(_URN) for ref in references if isinstance(ref, str) and ref.startswith(_URN))
+    return list(dict.fromkeys(found))
+
+
+def _nodes(node: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a schema."""
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _nodes(child)

@@ -74,6 +74,9 @@ class KafkaSettings(_Section):
     idempotence: bool = Field(
         True, description="Idempotent producers; off only for a broker that has none (Tansu)."
     )
+    compression: Literal["none", "gzip", "lz4", "zstd"] = Field(
+        "none", description="Compression of what the processors write; readers need no setting."
+    )
     request_timeout_seconds: Positive = Field(20.0, description="How long a request may take.")
     raw_retention_hours: Positive = Field(24.0, description="How long raw logs stay, in hours.")
     protected_retention_hours: Positive = Field(2160.0, description="How long protected logs stay, in hours.")
@@ -117,8 +120,17 @@ class ProcessorSettings(_Section):
     """The Faust processors."""
 
     policy: str = Field("strict", description="Name of a policy preset, or the path of a policy file.")
-    batch_records: Count = Field(200, description="Records taken at once.")
-    batch_seconds: Positive = Field(0.1, description="How long to wait for a batch to fill, in seconds.")
+    delivery: Literal["exactly_once", "at_least_once"] | None = Field(
+        None,
+        description="exactly_once: a plain read_committed reader sees each record once and in order. "
+        "By default so where the broker has transactions (kafka.idempotence), else at_least_once.",
+    )
+    batch_records: Count = Field(
+        500, description="Most records of a batch; fewer where their work would take longer than 50 ms."
+    )
+    batch_seconds: Annotated[float, Field(ge=0)] = Field(
+        0.005, description="How long to wait for a batch to fill, in seconds."
+    )
     session_seconds: Annotated[float, Field(ge=6, le=300)] = Field(
         30.0, description="Silence after which a processor's partitions go to others, in seconds."
     )
@@ -226,6 +238,13 @@ class Settings(BaseSettings):
     @property
     def keys_folder(self) -> Path:
         return self.keys.folder or self.data_dir / "keys"
+
+    @property
+    def exactly_once(self) -> bool:
+        """Whether the processors deliver in transactions."""
+        if self.processor.delivery is None:
+            return self.kafka.idempotence
+        return self.processor.delivery == "exactly_once"
 
     @property
     def releases_folder(self) -> Path:

@@ -41,6 +41,9 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("findings", "counter", "Personal data found, by kind.", "operator", ("kind",)),
         Metric("batch_seconds", "histogram", "Time from taking a batch to its acknowledgement.", "operator"),
+        Metric(
+            "lane_failures", "counter", "Partitions that were opened again, by error.", "operator", ("error",)
+        ),
         Metric("consumer_lag", "gauge", "Records not yet processed.", "operator", ("topic", "partition")),
         Metric("ledger_charges", "counter", "Charges, by outcome.", "operator", ("budget", "outcome")),
         Metric(
@@ -89,8 +92,8 @@ EVENTS: dict[str, Event] = {
         ),
         Event(
             "batch_failed",
-            "A batch could not be delivered and will be read again.",
-            ("error_type", "records"),
+            "A partition's batch could not be delivered and will be read again.",
+            ("error_type", "partition", "records"),
         ),
         Event("partitions_assigned", "Partitions changed hands.", ("partitions",)),
         Event("budget_created", "A budget exists.", ("budget", "epsilon", "delta")),

@@ -1,9 +1,12 @@
 """The stream processors: a module for each role. Nothing else in the house imports Faust.
 
 * `pipeline` — one raw record becomes one protected or one quarantined record. No Faust, no Kafka.
+* `work` — what the loop asks of the pipeline.
 * `decoding`, `sealing` — its two ends: reading a raw record, and writing a quarantined one.
-* `protect` — the Faust app around it: batches, deliveries, acknowledgement.
-* `driver` — Faust's Kafka driver with an idempotent producer and a bound on what may be committed.
+* `lane` — one source partition, from fetch to delivery; `flow` — the lanes of a process.
+* `delivery` — outputs and offset in one transaction, or one after the other.
+* `protect`, `driver` — the Faust app around them, and what of Faust's own path is replaced.
+* `protocol_model` — the lanes' protocol, explored exhaustively with everything that can go wrong.
 * `run` — the role as a process: health, signals, exit codes.
 * `quarantine` — list, show and replay what could not be processed.
 
@@ -14,6 +17,7 @@ a reader who drops what is not above the last applied offset of a source partiti
 wrong with a record is quarantine, encrypted; whatever is wrong with the broker or the store is not, and
 waits.
 
-It does not guarantee that a plain reader sees no duplicate: after a crash the records since the last commit
-are written again (at least once).
+With `processor.delivery = exactly_once` a plain `read_committed` reader, who drops nothing, sees each record
+once and in order. With `at_least_once` it does not: after a crash the records since the last commit are
+written again.
 """

@@ -1,81 +1,173 @@
-"""Faust's Kafka driver, with three things changed.
+"""Faust's Kafka driver, where the raw topic goes past Faust's streams.
 
-* The producer is idempotent where the broker can, and waits for every in-sync replica. Without idempotence a
-  retry can put a record behind a later one, and a reader that drops what is not above the last applied offset
-  would then drop the record itself.
-* No offset is committed beyond what was delivered. Faust acknowledges more than its agents do: an event
-  skipped after a rebalance (in its pure Python stream), and whatever the stream still drains when
-  `noack_take` has ended. `Delivered` says how far each partition is; a commit is cut to that.
+Faust keeps the app, the consumer and its group, the rebalances, the signals and the thread in which
+heartbeats and fetches live. What it does for each record (a message, an event, futures in `_drain_messages`,
+a reference count, `topic.send`) cost ten times what the client library costs, so `lane` takes whole batches
+from the consumer and delivers them itself (docs/decisions/0006-lanes.md has the figures).
+
+* Nothing is drained into streams; `LaneSource` is what a lane reads from.
+* Offsets are the lanes': what Faust would commit is replaced by what they have delivered, with the topic's
+  incarnation as metadata; in transactions there is nothing left to commit.
+* The consumer is made with our own options, among them `read_committed`, and a fetch that waits 50 ms at
+  most: aiokafka has one fetch under way for each broker, so a busy partition would wait for an idle one's.
 * It makes no folders: there are no tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import faust
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as faust_aiokafka
-from faust.types.tuples import TP
 
 from veilstream.settings import KafkaSettings, kafka_options
+from veilstream.transport import TopicIdentity
+from veilstream.transport.errors import broker_errors
 
-__all__ = ["App", "Delivered", "credentials"]
+__all__ = ["App", "LaneSource", "credentials"]
+
+T = TypeVar("T")
+
+_FETCH_WAIT_MS = 50
+_FETCH_BYTES = 1_048_576
+_METADATA_SECONDS = 5  # how soon partitions are noticed that were added, or of a topic made again
 
 
-class Delivered:
-    """The offset after the last delivered record of each partition that this process holds."""
+class _Thread(faust_aiokafka.AIOKafkaConsumerThread):
+    """The thread of the aiokafka consumer."""
 
-    def __init__(self) -> None:
-        self._next: dict[TP, int] = {}
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        conf, kafka = self.app.conf, self.app.kafka
+        self._assignor = RoundRobinPartitionAssignor
+        options = kafka_options(kafka)
+        return AIOKafkaConsumer(
+            **{**options, "request_timeout_ms": int(conf.broker_request_timeout * 1000)},
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            group_instance_id=conf.consumer_group_instance_id,
+            partition_assignment_strategy=[self._assignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            metadata_max_age_ms=1000 * _METADATA_SECONDS,
+            max_partition_fetch_bytes=max(_FETCH_BYTES, kafka.max_record_bytes + 65_536),
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+        )
 
-    def advance(self, partition: TP, offset: int) -> None:
-        self._next[partition] = max(self._next.get(partition, 0), offset + 1)
-
-    def next(self, partition: TP) -> int | None:
-        return self._next.get(partition)
-
-    def keep(self, partitions: Iterable[TP]) -> None:
-        """Forget what went to others: what comes back is read from its committed offset."""
-        kept = set(partitions)
-        self._next = {tp: offset for tp, offset in self._next.items() if tp in kept}
-
-    def cut(self, offsets: Mapping[TP, int]) -> dict[TP, int]:
-        """Offsets to commit, none beyond what was delivered."""
-        return {tp: min(offset, self._next[tp]) for tp, offset in offsets.items() if tp in self._next}
+    async def run(self, call: Callable[[AIOKafkaConsumer], Coroutine[Any, Any, T]]) -> T:
+        """A call of the consumer, in its thread. Faust's own queue would let one wait for another."""
+        made = call(self._ensure_consumer())
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(made, self.thread_loop))
 
 
 class _Consumer(faust_aiokafka.Consumer):
-    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
-        found = super()._filter_committable_offsets(tps)
-        cut: dict[TP, int] = self.app.delivered.cut(found)
-        return {tp: offset for tp, offset in cut.items() if self._should_commit(tp, offset)}
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
 
+    async def run(self, call: Callable[[AIOKafkaConsumer], Coroutine[Any, Any, T]]) -> T:
+        result: T = await self._thread.run(call)
+        return result
 
-class _Producer(faust_aiokafka.Producer):
-    def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": self.app.kafka.idempotence}
+    async def _drain_messages(self, fetcher: Any) -> None:
+        # The lanes fetch for themselves.
+        await self.wait_first(self._stopped.wait(), fetcher._stopped.wait())
+
+    async def perform_seek(self) -> None:
+        """Each lane seeks when it is open."""
+
+    async def wait_empty(self) -> None:
+        """Called before partitions go, and at the end."""
+        await self.app.on_drain()
+        await self.commit()
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit what the lanes have delivered, as they say it."""
+        offsets: dict[TopicPartition, OffsetAndMetadata] = self.app.committable()
+        if not offsets:
+            return False
+        try:
+            await asyncio.wait_for(
+                self.run(lambda consumer: consumer.commit(offsets)), self.app.kafka.request_timeout_seconds
+            )
+        except (CommitFailedError, IllegalStateError, TimeoutError):
+            return False  # a rebalance, or no broker: who reads on reads from the last commit
+        return True
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Our own lag metric and its alert watch over progress."""
 
 
 class _Transport(faust_aiokafka.Transport):
     Consumer = _Consumer
-    Producer = _Producer
 
 
 class App(faust.App):
-    """A Faust app over that driver. Its own attributes: `kafka`, `delivered`."""
+    """A Faust app over that driver, and what it asks of its owner."""
 
     kafka: KafkaSettings
-    delivered: Delivered
+    on_drain: Callable[[], Awaitable[None]]
+    committable: Callable[[], dict[TopicPartition, OffsetAndMetadata]]
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
 
-    def _new_producer_transport(self) -> Any:
-        return _Transport(self.conf.broker_producer, self)
-
     def _create_directories(self) -> None:
         pass
+
+
+class LaneSource:
+    """One partition of the app's consumer: `lane.Source`."""
+
+    def __init__(self, app: App, identity: TopicIdentity, source: TopicPartition) -> None:
+        self._app, self._identity, self._source = app, identity, source
+
+    async def committed(self) -> tuple[int, str] | None:
+        async def ask(consumer: AIOKafkaConsumer) -> Any:
+            # `consumer.committed` keeps the metadata to itself.
+            return await consumer._coordinator.fetch_committed_offsets([self._source])
+
+        with broker_errors():
+            found = (await self._bounded(self._consumer.run(ask))).get(self._source)
+        return None if found is None or found.offset < 0 else (found.offset, found.metadata)
+
+    async def seek(self, offset: int | None) -> int:
+        async def go(consumer: AIOKafkaConsumer) -> int:
+            where = offset
+            if where is None:
+                where = (await consumer.beginning_offsets([self._source]))[self._source]
+            consumer.seek(self._source, where)
+            return int(where)
+
+        with broker_errors():
+            return await self._bounded(self._consumer.run(go))
+
+    async def fetch(self, records: int, seconds: float) -> Sequence[Any]:
+        async def get(consumer: AIOKafkaConsumer) -> Any:
+            return await consumer.getmany(self._source, timeout_ms=int(seconds * 1000), max_records=records)
+
+        with broker_errors():
+            found = await self._consumer.run(get)
+        return found.get(self._source, ()) if found else ()
+
+    async def incarnation(self, since: float) -> str:
+        return await self._identity.current(self._source.partition, since)
+
+    async def _bounded(self, call: Awaitable[T]) -> T:
+        # aiokafka asks until it is answered.
+        return await asyncio.wait_for(call, self._app.kafka.request_timeout_seconds)
+
+    @property
+    def _consumer(self) -> Any:
+        return self._app.consumer
 
 
 def credentials(kafka: KafkaSettings) -> Any:

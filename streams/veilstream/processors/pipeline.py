@@ -1,5 +1,9 @@
 """One raw record becomes one protected record or one quarantined record. No Faust, no Kafka, no clock.
 
+A batch (several interactions of one unit in a record) is one record too: one comes out, so that what is said
+of source offsets holds for it. Each item is protected as it would be alone; where one cannot be, the record
+goes to quarantine whole.
+
     decode ──▶ subject tokens ──▶ protect ──▶ outcome
       │         (one round trip     │
       └─ refused  a batch)          └─ refused ──▶ quarantine
@@ -18,14 +22,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from veilstream.contracts import KeyProvider
 from veilstream.errors import EnvelopeInvalid, RecordInvalid, RecordTooLarge, StoreUnavailable
 from veilstream.events import codec
-from veilstream.events.cloudevents import Attributes, Headers, Origin
-from veilstream.events.types import PROTECTED
+from veilstream.events.cloudevents import Attributes, Headers, Origin, trace_context
+from veilstream.events.types import BATCH, PROTECTED, PROTECTED_BATCH
+from veilstream.events.units import in_item
 from veilstream.keys import ledger_token
 from veilstream.processors.decoding import Decoded, RawRecord, Refused, decode
 from veilstream.processors.sealing import SOURCE, quarantined
@@ -41,8 +45,7 @@ _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a raw record became. `error` is None for a protected one."""
 
     topic: str  # short name: interactions.protected or interactions.quarantine
@@ -147,23 +150,25 @@ class Pipeline:
 
     def _protect(self, item: Decoded, subject_token: str) -> Outcome:
         record, tenant = item.record, item.tenant
+        batch = item.attributes.type == BATCH
         try:
-            protected = self._protector.interaction(
-                item.value,
-                tokens=self._tenant_tokens(tenant),
-                subject_token=subject_token,
-                ledger_token=ledger_token(self._ledger, tenant, item.unit, item.name),
-            )
-            value = codec.dumps(protected)
-            # The raw id may hold personal data: its token still tells two events apart.
-            event = self._tenant_tokens(tenant).entity("ce_id", item.attributes.id)
+            tokens = self._tenant_tokens(tenant)
+            ledger = ledger_token(self._ledger, tenant, item.unit, item.name)
+
+            def protect(interaction: dict[str, Any]) -> dict[str, Any]:
+                return self._protector.interaction(
+                    interaction, tokens=tokens, subject_token=subject_token, ledger_token=ledger
+                )
+
+            value = codec.dumps(_batch(item.value, protect, tokens) if batch else protect(item.value))
+            event = _event_token(tokens, item.attributes.id)
         except RecordInvalid:
             raise
         except Exception as error:
             # Whatever the engine trips over is this record's fault, and must not stop the stream.
             raise RecordInvalid("unprotectable", detail=type(error).__name__) from None
         attributes = Attributes(
-            type=PROTECTED,
+            type=PROTECTED_BATCH if batch else PROTECTED,
             source=SOURCE,
             id=event,
             time=item.attributes.time,
@@ -174,7 +179,7 @@ class Pipeline:
         key, headers = subject_token.encode("ascii"), attributes.to_headers()
         size = len(key) + len(value) + sum(len(name) + len(data) for name, data in headers)
         if size > self._limit_bytes:
-            raise RecordTooLarge(size, self._limit_bytes)
+            raise RecordTooLarge(size, self._limit_bytes, batch=batch)
         return Outcome("interactions.protected", key, value, headers, None, record.partition, record.offset)
 
     def _tenant_tokens(self, tenant: str) -> Tokens:
@@ -213,3 +218,26 @@ class Pipeline:
             waiting()
             await asyncio.sleep(wait)
             wait, attempt = min(2 * wait, _LONGEST_WAIT_SECONDS), attempt + 1
+
+
+def _batch(
+    value: dict[str, Any], protect: Callable[[dict[str, Any]], dict[str, Any]], tokens: Tokens
+) -> dict[str, Any]:
+    """A batch, item by item: nothing that is found in one is carried to the next."""
+    items: list[dict[str, Any]] = []
+    for index, raw in enumerate(value["interactions"]):
+        item: dict[str, Any] = {"id": _event_token(tokens, raw["id"]), "time": raw["time"]}
+        trace = trace_context(raw.get("traceparent"))
+        if trace is not None:
+            item["traceparent"] = trace
+        try:
+            item["interaction"] = protect(raw["interaction"])
+        except RecordInvalid as error:
+            raise in_item(error, index) from None
+        items.append(item)
+    return {"interactions": items}
+
+
+def _event_token(tokens: Tokens, event_id: str) -> str:
+    """The raw id may hold personal data: its token still tells two events apart."""
+    return tokens.entity("ce_id", event_id)

@@ -2,8 +2,10 @@
 
 * SIGTERM or SIGINT: nothing new is taken, what is under way is delivered, acknowledged and committed (20 s at
   most), and the call returns.
-* A batch that cannot be delivered, or a crash of the driver: the process ends at once with exit code 1,
-  without committing anything more. A supervisor starts it again, and the records are read again.
+* A batch that cannot be delivered: its partition is opened again from the committed offset, for as long as it
+  takes, and the role is not ready meanwhile.
+* A crash of the driver: the process ends at once with exit code 1, without committing anything more. A
+  supervisor starts it again, and the records are read again.
 * A broker, topic, key or store that is not there at the start is an error with one line of what to do.
 """
 
@@ -14,14 +16,16 @@ import logging
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
+
+from aiokafka.structs import TopicPartition
 
 from veilstream.errors import StoreUnavailable
 from veilstream.events.topics import max_message_bytes, topic_name
 from veilstream.keys import FileKeyProvider, PersonKeys, RedisPersonKeyStore
 from veilstream.processors.pipeline import Outcome, Pipeline
+from veilstream.processors.work import Work
 from veilstream.settings import Settings
 from veilstream.telemetry import logs, metrics
 from veilstream.telemetry.health import Health
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from veilstream.processors.driver import App
+    from veilstream.processors.flow import Flow
 
 __all__ = ["ROLE", "run_protect"]
 
@@ -40,25 +45,33 @@ _DRAIN_SECONDS = 20.0
 _TICK_SECONDS = 0.5
 
 
-def run_protect(settings: Settings) -> None:
+def run_protect(settings: Settings, work: Work | None = None) -> None:
     """Run until SIGTERM or SIGINT, then return.
+
+    `work` takes the place of protecting: for benchmarks and tests of the loop.
 
     Raises:
         BrokerUnavailable, TopicMismatch, StoreUnavailable, KeyMissing, PolicyInvalid: at the start.
     """
     logs.configure(settings.telemetry.log_level)
-    asyncio.run(_Role(settings).run())
+    # Kafka answers "not yet" (as NOT_ENOUGH_REPLICAS) to the first write of nearly every transaction.
+    logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)
+    # Heartbeats, producers and the work share the interpreter: waiting 5 ms for it, ten times in a
+    # transaction, would be most of its latency.
+    sys.setswitchinterval(0.001)
+    asyncio.run(_Role(settings, work).run())
 
 
 class _Role:
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, work: Work | None) -> None:
+        self._settings, self._work = settings, work
         self._raw = topic_name(settings.kafka, "interactions.raw")
         self._health = Health(ROLE)
         self._stop = asyncio.Event()
         self._port = 0
-        self._busy = False
         self._assigned = False
+        self._to_open: set[int] = set()
+        self._flow: Flow
 
     async def run(self) -> None:
         telemetry = self._settings.telemetry
@@ -85,15 +98,23 @@ class _Role:
             await store.aclose()
 
     async def _start(self, store: Redis) -> App:
+        from veilstream.processors.protect import make_app
+
+        work = self._work or await self._pipeline(store)
+        app, self._flow = make_app(self._settings, work, self)
+        app.finalize()
+        await app.start()
+        return app
+
+    async def _pipeline(self, store: Redis) -> Pipeline:
         from veilstream.detection import PatternEngine
-        from veilstream.processors.protect import Hooks, make_app
         from veilstream.protection import Protector, load_policy
 
         settings = self._settings
         provider = FileKeyProvider(settings.keys_folder)
         provider.operator(), provider.ledger()  # what is missing is said before the engine is loaded
         policy = load_policy(settings.processor.policy)
-        self._pipeline = Pipeline(
+        return Pipeline(
             protector=Protector(PatternEngine(), policy, count=_count_finding),
             provider=provider,
             people=PersonKeys(provider, RedisPersonKeyStore(store)),
@@ -102,25 +123,14 @@ class _Role:
             limit_bytes=settings.kafka.max_record_bytes,
             quarantine_limit_bytes=max_message_bytes(settings.kafka, "interactions.quarantine"),
         )
-        hooks = Hooks(
-            on_batch=self._on_batch,
-            on_waiting=self._on_waiting,
-            on_begin=self._on_begin,
-            on_assigned=self._on_assigned,
-            on_failure=self._on_failure,
-        )
-        app = make_app(settings, self._pipeline, hooks)
-        app.finalize()
-        await app.start()
-        return app
 
     async def _watch(self, app: App) -> None:
         """Until asked to stop; ends the process if the driver crashed."""
         while not self._stop.is_set():
             if app.crashed or app.should_stop:
                 self._fail("driver", app.crash_reason)
-            # While a batch is under way, only its own progress counts as life.
-            if not self._busy:
+            # While work is under way, only its own progress counts as life.
+            if not self._flow.working:
                 self._health.beat()
             self._measure_lag(app)
             try:
@@ -129,54 +139,56 @@ class _Role:
                 continue
 
     def _measure_lag(self, app: App) -> None:
-        if not self._assigned:
-            return
-        for partition in app.consumer.assignment():
-            end, done = app.consumer.highwater(partition), app.delivered.next(partition)
-            if end is not None and done is not None:
-                gauge = metrics.gauge("consumer_lag", topic=self._raw, partition=str(partition.partition))
+        for partition, done in self._flow.next_offsets.items():
+            end = app.consumer.highwater(TopicPartition(self._raw, partition))
+            if end is not None:
+                gauge = metrics.gauge("consumer_lag", topic=self._raw, partition=str(partition))
                 gauge.set(max(0, end - done))
 
-    def _on_begin(self) -> None:
-        self._busy = True
-        self._health.beat()
-
-    def _on_batch(self, outcomes: Sequence[Outcome], seconds: float) -> None:
-        self._busy = False
-        self._health.ready()
-        metrics.histogram("batch_seconds").observe(seconds)
-        for word, count in Counter(_word(outcome) for outcome in outcomes).items():
-            metrics.counter("records_processed", outcome=word).inc(count)
-        for outcome in outcomes:
-            if outcome.error is not None:
-                error = outcome.error
-                metrics.counter("record_errors", kind=error.kind).inc()
-                emit(
-                    "record_quarantined",
-                    level=logging.WARNING,
-                    code=error.code,
-                    kind=error.kind,
-                    path=error.path,
-                    partition=outcome.partition,
-                    offset=outcome.offset,
-                )
-
-    def _on_waiting(self) -> None:
-        self._health.beat()
-        self._health.not_ready("the store does not answer")
-
-    async def _on_assigned(self, partitions: list[int]) -> None:
-        # A topic that was made anew since the start is another topic.
-        self._pipeline.set_incarnation(await incarnation(self._settings.kafka, self._raw))
+    def assigned(self, partitions: list[int]) -> None:
         emit("partitions_assigned", partitions=partitions)
+        self._to_open = set(partitions)
         if not self._assigned:
             self._assigned = True
             emit("role_started", role=ROLE, port=self._port)
-        self._health.ready()
+        if not partitions:
+            self._health.ready()  # a spare
 
-    def _on_failure(self, error: BaseException, records: int) -> None:
-        emit("batch_failed", level=logging.ERROR, error_type=type(error).__name__, records=records)
-        self._fail("delivery", error)
+    def opened(self, partition: int) -> None:
+        self._to_open.discard(partition)
+        if not self._to_open:
+            self._health.ready()
+
+    def delivered(self, partition: int, outcomes: Sequence[Outcome], seconds: float) -> None:
+        self._health.beat()
+        if not self._to_open:
+            self._health.ready()
+        metrics.histogram("batch_seconds").observe(seconds)
+        wrong = [(outcome, outcome.error) for outcome in outcomes if outcome.error is not None]
+        metrics.counter("records_processed", outcome="protected").inc(len(outcomes) - len(wrong))
+        metrics.counter("records_processed", outcome="quarantined").inc(len(wrong))
+        for outcome, error in wrong:
+            metrics.counter("record_errors", kind=error.kind).inc()
+            emit(
+                "record_quarantined",
+                level=logging.WARNING,
+                code=error.code,
+                kind=error.kind,
+                path=error.path,
+                partition=outcome.partition,
+                offset=outcome.offset,
+            )
+
+    def failed(self, partition: int, error: BaseException, records: int) -> None:
+        name = type(error).__name__
+        self._to_open.add(partition)
+        self._health.not_ready("a partition is not open")
+        metrics.counter("lane_failures", error=name).inc()
+        emit("batch_failed", level=logging.ERROR, error_type=name, partition=partition, records=records)
+
+    def waiting(self) -> None:
+        self._health.beat()
+        self._health.not_ready("the store does not answer")
 
     def _fail(self, code: str, error: BaseException | None) -> NoReturn:
         """End the process here: a clean shutdown would wait for the batch, or commit what is not certain."""
@@ -190,10 +202,6 @@ class _Role:
         )
         sys.stderr.flush()
         os._exit(1)
-
-
-def _word(outcome: Outcome) -> str:
-    return "protected" if outcome.error is None else "quarantined"
 
 
 def _count_finding(kind: str) -> None:

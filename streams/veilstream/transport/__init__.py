@@ -18,13 +18,14 @@ drop what they have applied. It knows nothing of what the records mean.
 
 from veilstream.transport.admin import TopicReport, ensure_topics
 from veilstream.transport.errors import broker_errors
-from veilstream.transport.incarnation import incarnation
+from veilstream.transport.incarnation import TopicIdentity, incarnation
 from veilstream.transport.journal import KafkaJournal
 from veilstream.transport.producing import producer
 from veilstream.transport.reading import end_offsets, offsets_for_time, read_to_end
 
 __all__ = [
     "KafkaJournal",
+    "TopicIdentity",
     "TopicReport",
     "broker_errors",
     "end_offsets",

@@ -26,13 +26,14 @@ from aiokafka.protocol.types import (
     Schema,
     TaggedFields,
 )
+from aiokafka.structs import TopicPartition
 
 from veilstream.errors import TopicMismatch
-from veilstream.settings import KafkaSettings
-from veilstream.transport.connecting import connected
+from veilstream.settings import KafkaSettings, kafka_options
+from veilstream.transport.connecting import connected, finish
 from veilstream.transport.errors import broker_errors
 
-__all__ = ["NONE", "incarnation"]
+__all__ = ["NONE", "TopicIdentity", "incarnation"]
 
 NONE = "0"
 """The incarnation on a broker that has no topic ids."""
@@ -179,7 +180,82 @@ async def incarnation(kafka: KafkaSettings, topic: str) -> str:
             await asyncio.sleep(0.1)
 
 
-async def _ask(client: AIOKafkaClient, topic: str) -> tuple[int, bytes]:
-    answer: Any = await client.send(client.get_random_node(), _AskForTopicId(topic))
+class TopicIdentity:
+    """The id of one topic, asked for again and again over one connection.
+
+    A record that was fetched before a question was asked, and whose leader answers it with the id that the
+    reader knows, is of that topic: ids only ever change forward, and the leader serves fetches and answers
+    this question from the same image of the cluster.
+    """
+
+    def __init__(self, kafka: KafkaSettings, topic: str) -> None:
+        self._kafka, self._topic = kafka, topic
+        self._client: AIOKafkaClient | None = None
+        self._connecting = asyncio.Lock()
+        self._asking: dict[int, tuple[float, asyncio.Task[str]]] = {}  # by node: since when
+
+    async def current(self, partition: int, since: float) -> str:
+        """The id by the leader of `partition`, by a question asked at or after `since` (monotonic seconds).
+
+        Questions of several partitions at once are one question.
+
+        Raises:
+            TopicMismatch, BrokerUnavailable
+        """
+        while True:
+            client = await self._connected()
+            node = client.cluster.leader_for_partition(TopicPartition(self._topic, partition))
+            node = client.get_random_node() if node in (None, -1) else node
+            asked = self._asking.get(node)
+            if asked is None or asked[1].done():
+                asked = time.monotonic(), asyncio.create_task(self._ask(client, node))
+                asked[1].add_done_callback(lambda done: done.cancelled() or done.exception())
+                self._asking[node] = asked
+            began, answer = asked
+            if began >= since:
+                return await asyncio.shield(answer)
+            await asyncio.wait({answer})  # it was asked too early; ask once more
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await finish(client.close(), self._kafka.request_timeout_seconds)
+
+    async def _connected(self) -> AIOKafkaClient:
+        async with self._connecting:
+            if self._client is None:
+                client = AIOKafkaClient(**kafka_options(self._kafka))
+                try:
+                    with broker_errors():
+                        await asyncio.wait_for(client.bootstrap(), self._kafka.request_timeout_seconds)
+                        # So that it knows the leaders; where there is no topic, the question says so.
+                        await asyncio.wait_for(
+                            client.add_topic(self._topic), self._kafka.request_timeout_seconds
+                        )
+                except BaseException:
+                    await finish(client.close(), self._kafka.request_timeout_seconds)
+                    raise
+                self._client = client
+        return self._client
+
+    async def _ask(self, client: AIOKafkaClient, node: int) -> str:
+        with broker_errors():
+            try:
+                code, topic_id = await asyncio.wait_for(
+                    _ask(client, self._topic, node), self._kafka.request_timeout_seconds
+                )
+            except _NoTopicIds:
+                return NONE
+            except Exception:
+                client.force_metadata_update()  # the leader may be another by now
+                raise
+            if code:
+                raise for_code(code)()
+        return topic_id.hex() if any(topic_id) else NONE
+
+
+async def _ask(client: AIOKafkaClient, topic: str, node: int | None = None) -> tuple[int, bytes]:
+    node = client.get_random_node() if node is None else node
+    answer: Any = await client.send(node, _AskForTopicId(topic))
     (found,) = answer.topics
     return int(found[0]), bytes(found[2])

@@ -15,6 +15,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
+from aiokafka.producer import sender as aiokafka_sender
 
 from veilstream.settings import KafkaSettings, kafka_options
 from veilstream.transport.connecting import finish
@@ -26,6 +27,9 @@ RECORD_OVERHEAD_BYTES = 1024
 """Room beside key, value and headers: the batch's header and the records' framing."""
 
 _LOOK_SECONDS = 0.25
+
+# A fixed wait of 20 ms after "the last transaction is still being completed": markers take 1 to 5.
+aiokafka_sender.BACKOFF_OVERRIDE = 0.002
 
 
 class _Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka's types are not seen by mypy

@@ -5,6 +5,10 @@ function of that person's records and of a key, and of nobody else's records; so
 adds or removes one row and changes no other. A person is a `ledger_token`, the unit that pays: a person who
 was erased and came back has two subject tokens and still is one row.
 
+A batch, several interactions in one record, is of one person and adds to that one row: k bounds it like any
+other of the person's interactions, so a person's part in a sum has the same bound whether they were sent one
+by one or together. Their ids are their own, so the same examples are chosen as well.
+
 The choice ranks a person's examples by a keyed hash, and takes half of the k places (rounded up) for turns
 that led to a call, the rest for turns that did not, and fills what is left of either with the other: turns
 without a call are the most, and would leave little to learn a tool from.
@@ -51,7 +55,7 @@ class Contributions:
         self._people: dict[str, _Person] = {}
 
     def add(self, person: str, record_id: str, found: Iterable[Example]) -> None:
-        """Take in one record of a person; `record_id` is the record's own id, not its place in the topic."""
+        """Take in one interaction of a person; `record_id` is its own id, not its place in the topic."""
         entry = self._people.setdefault(person, _Person())
         for number, example in enumerate(found):
             rank = self._rank(person, record_id, number, example.text)

@@ -282,20 +282,23 @@ class Worker:
         return True
 
     def _take(self, record: ConsumerRecord, people: Contributions, positions: Positions) -> None:
-        outcome = "used"
+        outcome, count = "used", 1
         try:
-            attributes, value = decode_protected(record)
+            attributes, interactions = decode_protected(record)
         except RecordInvalid:
             outcome = "invalid"
         else:
-            privacy = value["privacy"]
+            # One record is one person's; a batch counts as that many of theirs.
+            privacy, count = interactions[0][1]["privacy"], len(interactions)
             if privacy["tenant"] != self._worker.tenant:
                 outcome = "other_tenant"
             elif not positions.advance(record.partition, attributes.origin):
                 outcome = "repeated"
             else:
-                people.add(privacy["ledger_token"], attributes.id, examples(value["messages"], self._labels))
-        counter("window_records", model=self._worker.model, outcome=outcome).inc()
+                for identity, value in interactions:
+                    found = examples(value["messages"], self._labels)
+                    people.add(privacy["ledger_token"], identity, found)
+        counter("window_records", model=self._worker.model, outcome=outcome).inc(count)
 
     # An attempt
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -14,7 +14,7 @@ from veilstream.errors import RecordInvalid
 from veilstream.events.cloudevents import Attributes
 from veilstream.events.codec import decode
 from veilstream.events.topics import topic_name
-from veilstream.events.types import PROTECTED
+from veilstream.events.types import PROTECTED, PROTECTED_BATCH
 from veilstream.settings import KafkaSettings
 from veilstream.transport import end_offsets, offsets_for_time, read_to_end
 from veilstream.worker.windows import Window
@@ -22,6 +22,9 @@ from veilstream.worker.windows import Window
 __all__ = ["TOPIC", "decode_protected", "read_window"]
 
 TOPIC = "interactions.protected"
+
+Interaction = tuple[str, dict[str, Any]]  # its id (an entity token), and its protected value
+_PERSON = ("tenant", "unit", "subject_token", "ledger_token")
 
 _OPEN_TRANSACTIONS_SECONDS = 65.0  # a broker aborts a transaction after 60 s by default
 _POLL_SECONDS = 0.25
@@ -83,13 +86,25 @@ async def _settled(kafka: KafkaSettings, topic: str) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def decode_protected(record: ConsumerRecord) -> tuple[Attributes, dict[str, Any]]:
-    """A record's attributes and value.
+def decode_protected(record: ConsumerRecord) -> tuple[Attributes, Sequence[Interaction]]:
+    """A record's attributes, and its interactions in their order, each with its own id.
+
+    All of them are of one person: what is one record for delivery is one person's for the guarantee.
 
     Raises:
-        RecordInvalid: it is not a protected interaction, or breaks the contract.
+        RecordInvalid: it is not protected interactions, breaks the contract, or is a batch of more than one
+            person or tenant (`mixed_units`): no processor writes such a one.
     """
     attributes = Attributes.from_headers(record.headers)
-    if attributes.type != PROTECTED:
+    if attributes.type == PROTECTED:
+        return attributes, [(attributes.id, decode(PROTECTED, record.value))]
+    if attributes.type != PROTECTED_BATCH:
         raise RecordInvalid("unknown_type", "$headers.ce_type")
-    return attributes, decode(PROTECTED, record.value)
+    items = decode(PROTECTED_BATCH, record.value)["interactions"]
+    found = [(item["id"], item["interaction"]) for item in items]
+    first = found[0][1]["privacy"]
+    for index, (_, interaction) in enumerate(found):
+        privacy = interaction["privacy"]
+        if any(privacy[name] != first[name] for name in _PERSON):
+            raise RecordInvalid("mixed_units", f"$.interactions[{index}]")
+    return attributes, found
