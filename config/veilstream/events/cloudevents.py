@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from veilstream.errors import RecordInvalid
 
-__all__ = ["Attributes", "Origin", "now"]
+__all__ = ["Attributes", "Origin", "now", "trace_context"]
 
 Headers = list[tuple[str, bytes]]
 
@@ -28,6 +28,11 @@ _LONGEST = 1024
 def now() -> str:
     """RFC 3339 time, UTC, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def trace_context(text: str | None) -> str | None:
+    """A `traceparent`, or None where it is malformed: W3C has it ignored."""
+    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +102,6 @@ class Attributes:
             raise RecordInvalid("bad_attribute", "$headers.ce_specversion")
         if not _TIME.fullmatch(found["ce_time"]):
             raise RecordInvalid("bad_attribute", "$headers.ce_time", detail="not RFC 3339")
-        traceparent = found.get("traceparent")
-        if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
-            traceparent = None  # W3C: a malformed traceparent is ignored
         origin = None
         if "ce_sourceoffset" in found:
             try:
@@ -115,7 +117,7 @@ class Attributes:
             source=found["ce_source"],
             id=found["ce_id"],
             time=found["ce_time"],
-            traceparent=traceparent,
+            traceparent=trace_context(found.get("traceparent")),
             policy_version=found.get("ce_policyversion"),
             origin=origin,
         )

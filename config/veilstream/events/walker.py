@@ -27,8 +27,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -58,11 +57,18 @@ _PAIR_KEYS = (
 _PAIR_VALUES = ("value", "values", "val", "v", "stringValue", "string_value", "answer")
 _COLUMNS = ("columns", "column_names", "headers", "header", "fields")
 _ROWS = ("rows", "data", "values", "records")
+_SPEAKING = frozenset((*_PAIR_VALUES, *_COLUMNS))  # an object without any of these is no pair and no table
 _FIELD_NAME = re.compile(r"[a-z][A-Za-z0-9]*(?:[._\-:/][A-Za-z0-9]+)*")
 
+_SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)  # as `str.strip` has them
+_CLOSING = frozenset('}]"' + _SPACES)  # what a string that holds JSON ends with
+_PLAIN = frozenset((int, float, bool, type(None)))
+_SHAPES = 256  # of one place; a record in which every object has another one is as fast without
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+
+class Leaf(NamedTuple):
     """A scalar in its place."""
 
     value: Scalar
@@ -74,6 +80,8 @@ class Leaf:
 
 Visit = Callable[[Leaf], Scalar]
 
+_leaf = tuple.__new__  # `_leaf(Leaf, (…))` is `Leaf(…)` at half the price, and there is one for each leaf
+
 
 def rewrite(value: Any, visit: Visit, *, path: str = "", names: tuple[str, ...] = ()) -> Any:
     """Return `value` with every leaf replaced by what `visit` returns for it.
@@ -83,95 +91,210 @@ def rewrite(value: Any, visit: Visit, *, path: str = "", names: tuple[str, ...] 
     Raises:
         RecordInvalid: `too_deep`, when nesting (opened strings included) passes `MAX_DEPTH`.
     """
-    return _walk(value, visit, path, names, 0)
+    return _walk(value, visit, _Place(path, names, 0), None)
 
 
-def _walk(
-    value: Any,
-    visit: Visit,
-    path: str,
-    names: tuple[str, ...],
-    depth: int,
-    owner: dict[str, Any] | None = None,
-) -> Any:
-    if depth > MAX_DEPTH:
-        raise RecordInvalid("too_deep", detail=f"more than {MAX_DEPTH} levels")
+class _Place:
+    """Where a value stands: all that can be said of it without the value.
+
+    What stands at the same place shares it: in eight messages, `messages[].role` is made once. Places are a
+    tree that lives for one walk and no longer, since a path can be personal data.
+    """
+
+    __slots__ = ("_called", "_inside", "depth", "items", "kids", "names", "path", "shapes")
+
+    def __init__(self, path: str, names: tuple[str, ...], depth: int) -> None:
+        self.path = path
+        self.names = names
+        self.depth = depth
+        self.shapes: dict[tuple[str, ...], _Shape] = {}
+        self.kids: dict[str, _Place] = {}
+        self.items: _Place | None = None
+        self._inside: _Place | None = None
+        self._called: dict[tuple[str, ...], _Place] | None = None
+
+    def shape(self, keys: tuple[str, ...]) -> _Shape:
+        """What an object with these keys, in this order, needs to know of them."""
+        shape: _Shape = []
+        if self.depth < MAX_DEPTH:
+            names, prefix = self.names, self.path + "." if self.path else ""
+            for key in keys:
+                if key in _SPEAKING or key[-1:] in _CLOSING:
+                    shape = []
+                    break
+                shape.append((key, prefix + key, (key, *names)))
+        if len(self.shapes) < _SHAPES:
+            self.shapes[keys] = shape
+        return shape
+
+    def kid(self, key: str) -> _Place:
+        """The place of an object's value."""
+        place = self.kids.get(key)
+        if place is None:
+            path = f"{self.path}.{key}" if self.path else key
+            place = self.kids[key] = _Place(path, (key, *self.names), self.depth + 1)
+        return place
+
+    def item(self) -> _Place:
+        """The place of a list's items."""
+        if self.items is None:
+            self.items = _Place(self.path + "[]", self.names, self.depth + 1)
+        return self.items
+
+    def inside(self) -> _Place:
+        """The place of what is in a string at this place."""
+        if self._inside is None:
+            self._inside = _Place(self.path + "{json}", self.names, self.depth + 1)
+        return self._inside
+
+    def called(self, names: tuple[str, ...]) -> _Place:
+        """The same place under other names."""
+        if names == self.names:
+            return self
+        if self._called is None:
+            self._called = {}
+        place = self._called.get(names)
+        if place is None:
+            place = self._called[names] = _Place(self.path, names, self.depth)
+        return place
+
+
+_Shape = list[tuple[str, str, tuple[str, ...]]]
+"""An object's keys with the paths and the names of their values; nothing where it needs a closer look."""
+
+
+def _walk(value: Any, visit: Visit, place: _Place, owner: dict[str, Any] | None) -> Any:
+    if place.depth > MAX_DEPTH:
+        raise _too_deep()
     if isinstance(value, dict):
-        return _walk_object(value, visit, path, names, depth)
+        return _walk_object(value, visit, place)
     if isinstance(value, list):
-        return _walk_list(value, visit, path + "[]", names, depth)
+        return _walk_list(value, visit, place)
     if isinstance(value, str):
-        return _walk_text(value, visit, path, names, depth, owner)
-    return visit(Leaf(value, path, names, False, owner))
+        opened = _open(value)
+        if opened is not None:
+            return _walk_opened(value, opened, visit, place.inside(), owner)
+    return visit(_leaf(Leaf, (value, place.path, place.names, False, owner)))
 
 
-def _walk_text(
-    text: str,
-    visit: Visit,
-    path: str,
-    names: tuple[str, ...],
-    depth: int,
-    owner: dict[str, Any] | None,
-    is_key: bool = False,
-) -> Scalar:
-    opened = _open(text)
-    if opened is None:
-        return visit(Leaf(text, path, names, is_key, owner))
-    inner = _walk(opened, visit, path + "{json}", names, depth + 1, owner)
+def _walk_opened(text: str, opened: Any, visit: Visit, place: _Place, owner: dict[str, Any] | None) -> str:
+    inner = _walk(opened, visit, place, owner)
     if inner == opened and not _repeats_a_key(text):
         return text
     return orjson.dumps(inner).decode()
 
 
-def _walk_list(value: list[Any], visit: Visit, path: str, names: tuple[str, ...], depth: int) -> list[Any]:
+# The next two loops see nearly every leaf, so the commonest cases of `_walk` are written out in them.
+
+
+def _walk_object(value: dict[str, Any], visit: Visit, place: _Place) -> dict[str, Any]:
+    keys = tuple(value)
+    shape = place.shapes.get(keys)
+    if shape is None:
+        shape = place.shape(keys)
+    if not shape:
+        return _walk_odd_object(value, visit, place)
+    kids, above = place.kids, place.names
+    result = {**value}
+    renamed: dict[str, Scalar] = {}
+    for key, path, names in shape:
+        new_key = visit(_leaf(Leaf, (key, path, above, True, value)))
+        if new_key is not key:
+            renamed[key] = new_key
+        child = value[key]
+        kind = type(child)
+        if kind is str and not (child and child[-1] in _CLOSING):
+            new_child: Any = visit(_leaf(Leaf, (child, path, names, False, value)))
+            if new_child is not child:
+                result[key] = new_child
+        elif kind is dict:
+            result[key] = _walk_object(child, visit, kids.get(key) or place.kid(key))
+        elif kind is list:
+            result[key] = _walk_list(child, visit, kids.get(key) or place.kid(key))
+        elif kind in _PLAIN:
+            result[key] = visit(_leaf(Leaf, (child, path, names, False, value)))
+        else:
+            result[key] = _walk(child, visit, kids.get(key) or place.kid(key), value)
+    return _renamed(result, renamed) if renamed else result
+
+
+def _walk_list(value: list[Any], visit: Visit, place: _Place) -> list[Any]:
+    if not value:
+        return []
+    at = place.items or place.item()
+    if at.depth > MAX_DEPTH:
+        raise _too_deep()
     if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str | int | float | list):
-        first = _walk(value[0], visit, path, names, depth + 1)
-        return [first, _walk(value[1], visit, path, (value[0], *names), depth + 1)]
-    return [_walk(item, visit, path, names, depth + 1) for item in value]
+        named = at.called((value[0], *at.names))
+        return [_walk(value[0], visit, at, None), _walk(value[1], visit, named, None)]
+    path, names = at.path, at.names
+    walked: list[Any] = []
+    for item in value:
+        kind = type(item)
+        if kind is dict:
+            walked.append(_walk_object(item, visit, at))
+        elif kind in _PLAIN or (kind is str and not (item and item[-1] in _CLOSING)):
+            walked.append(visit(_leaf(Leaf, (item, path, names, False, None))))
+        else:
+            walked.append(_walk(item, visit, at, None))
+    return walked
 
 
-def _walk_object(
-    value: dict[str, Any], visit: Visit, path: str, names: tuple[str, ...], depth: int
-) -> dict[str, Any]:
-    lent = _lent_names(value)
-    columns = _columns(value)
+def _walk_odd_object(value: dict[str, Any], visit: Visit, place: _Place) -> dict[str, Any]:
+    """Any object: it may be a pair or a table, its keys may be JSON, and it may be as deep as is allowed."""
+    lent, columns = _lent_names(value), _columns(value)
     result: dict[str, Any] = {}
+    renamed: dict[str, Scalar] = {}
     for key, child in value.items():
-        below = f"{path}.{key}" if path else key
-        new_key = str(_walk_text(key, visit, below, names, depth, value, is_key=True))
-        child_names = (key, *names)
+        at = place.kid(key)
+        opened = _open(key)
+        if opened is None:
+            renamed[key] = visit(_leaf(Leaf, (key, at.path, place.names, True, value)))
+        else:
+            inside = _Place(at.path + "{json}", place.names, place.depth + 1)
+            renamed[key] = _walk_opened(key, opened, visit, inside, value)
         if lent:
             if key in _PAIR_VALUES:
-                child_names = (*lent, *child_names)
+                at = at.called((*lent, *at.names))
             elif key in _PAIR_KEYS and isinstance(child, str) and _FIELD_NAME.fullmatch(child):
-                child_names = names
+                at = at.called(place.names)
         if columns and key in _ROWS and isinstance(child, list):
-            new_child: Any = _walk_rows(child, columns, visit, below, child_names, depth + 1)
+            result[key] = _walk_rows(child, columns, visit, at)
         else:
-            new_child = _walk(child, visit, below, child_names, depth + 1, value)
-        unique, copies = new_key, 1
-        while unique in result or (unique != key and unique in value):
+            result[key] = _walk(child, visit, at, value)
+    return _renamed(result, renamed)
+
+
+def _renamed(result: dict[str, Any], renamed: dict[str, Scalar]) -> dict[str, Any]:
+    """An object with the keys that `renamed` has for its own, or these with a suffix."""
+    named: dict[str, Any] = {}
+    for key, child in result.items():
+        wanted = str(renamed.get(key, key))
+        unique, copies = wanted, 1
+        while unique in named or (unique != key and unique in result):
             copies += 1
-            unique = f"{new_key}#{copies}"
-        result[unique] = new_child
-    return result
+            unique = f"{wanted}#{copies}"
+        named[unique] = child
+    return named
 
 
-def _walk_rows(
-    rows: list[Any], columns: list[str], visit: Visit, path: str, names: tuple[str, ...], depth: int
-) -> list[Any]:
-    if depth + 1 > MAX_DEPTH:
-        raise RecordInvalid("too_deep", detail=f"more than {MAX_DEPTH} levels")
+def _walk_rows(rows: list[Any], columns: list[str], visit: Visit, place: _Place) -> list[Any]:
+    at = place.item()
+    if at.depth > MAX_DEPTH:
+        raise _too_deep()
+    cell = at.item()
+    cells = [cell.called((column, *cell.names)) for column in columns]
     walked: list[Any] = []
     for row in rows:
         if isinstance(row, list) and len(row) == len(columns):
-            cells = zip(columns, row, strict=True)
-            walked.append(
-                [_walk(cell, visit, path + "[][]", (column, *names), depth + 2) for column, cell in cells]
-            )
+            walked.append([_walk(child, visit, of, None) for of, child in zip(cells, row, strict=True)])
         else:
-            walked.append(_walk(row, visit, path + "[]", names, depth + 1))
+            walked.append(_walk(row, visit, at, None))
     return walked
+
+
+def _too_deep() -> RecordInvalid:
+    return RecordInvalid("too_deep", detail=f"more than {MAX_DEPTH} levels")
 
 
 def _lent_names(value: dict[str, Any]) -> tuple[str, ...]:

@@ -52,6 +52,13 @@ def _plain(word: str) -> str:
     return word if word.isascii() else unicodedata.normalize("NFKC", _UNSEEN.sub("", word))
 
 
+def _folded(text: str) -> list[str]:
+    """The words of a text in folded case."""
+    if text.isascii():  # then lower case is folded case, and no word becomes longer
+        return _SEEN_WORD.findall(text.lower())
+    return [_plain(word).casefold() for word in _SEEN_WORD.findall(text)]
+
+
 class Declared:
     """The declared values of one record."""
 
@@ -131,11 +138,15 @@ class Declared:
                 at = text.find(value, at + len(value))
         if not self._lengths and not self._digits:
             return
+        folded = _folded(text)
+        lengths, digits = self._lengths, bool(self._digits)
+        starts = [at for at, word in enumerate(folded) if word in lengths or (digits and word.isdigit())]
+        if not starts:
+            return
         matches = list(_SEEN_WORD.finditer(text))
         words = [_plain(match[0]) for match in matches]
-        folded = [word.casefold() for word in words]
-        for position, first in enumerate(folded):
-            found = self._at(matches, words, folded, position, first)
+        for position in starts:
+            found = self._at(matches, words, folded, position, folded[position])
             if found is not None:
                 end, kind = found
                 yield Finding(matches[position].start(), end, kind, _UNIT_SCORE if kind in _UNITS else _SCORE)

@@ -60,6 +60,10 @@ class Policy:
     def action(self, kind: str) -> Action:
         return self.kinds.get(kind, self.default)
 
+    def paths(self) -> PathSet:
+        """The rules' paths, for one record."""
+        return self._paths.remembering()
+
     def rule(self, leaf: Leaf) -> Rule | None:
         """The first rule whose path is the leaf's."""
         position = self._paths.find(leaf)

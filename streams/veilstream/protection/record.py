@@ -45,13 +45,15 @@ class Record:
         self._detector = detector
         self._policy = policy
         self._tokens = tokens
-        self._structure = structure
+        self._structure = structure.remembering()
+        self._rules = policy.paths()
         self._count = count
         self._found: dict[str, list[Finding]] = {}
         self._declared = Declared()
         self._units: dict[str, str] = {}
         self._counting = True
         self._names: dict[str, str] = {}
+        self._said: dict[tuple[str, ...], tuple[str | None, bool]] = {}
         self._clean: set[tuple[str, bool]] = set()  # texts that the second visit found nothing in
 
     def declare(self, kind: str, value: str) -> None:
@@ -85,8 +87,9 @@ class Record:
         if value is None or isinstance(value, bool):
             return value
         text = value if isinstance(value, str) else repr(value)
-        rule = None if leaf.is_key else self._policy.rule(leaf)
-        if rule is not None:
+        position = None if leaf.is_key else self._rules.find(leaf)
+        if position is not None:
+            rule = self._policy.rules[position]
             if rule.action == "keep" or is_opaque(text) or not text:
                 return value
             return self._replaced(rule.kind, rule.action, text)
@@ -104,10 +107,10 @@ class Record:
         """The kind that the leaf's key names declare."""
         if leaf.is_key or not leaf.names or self._structure.is_word(leaf):
             return None
-        names = tuple(map(self._name, leaf.names))
-        kind = kind_of_names(names)
+        said = self._said.get(leaf.names)
+        kind, of_a_person = self._say(leaf.names) if said is None else said
         if kind is None:
-            if not person_word(names[0]) or not _own_value(text):
+            if not of_a_person or not _own_value(text):
                 return None
             kind = "PERSON"
         stripped = text.strip()
@@ -116,6 +119,13 @@ class Record:
         if kind in _NEEDS_LETTERS and not any(character.isalpha() for character in stripped):
             return None
         return kind
+
+    def _say(self, above: tuple[str, ...]) -> tuple[str | None, bool]:
+        """The kind that these key names declare, and whether the nearest is a word for a person."""
+        names = tuple(map(self._name, above))
+        kind = kind_of_names(names)
+        said = self._said[above] = (kind, kind is None and person_word(names[0]))
+        return said
 
     def _name(self, name: str) -> str:
         """A key as a name: what is personal in it, and so leaves it, does not speak (`jane@name.com`)."""

@@ -8,6 +8,7 @@ all of them: an address is an address wherever it stands."""
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 
@@ -39,6 +40,14 @@ class Structure:
         self._words = PathSet((*words, *fixed, *ids))
         self._fixed = PathSet(fixed)
         self._ids = PathSet(ids)
+
+    def remembering(self) -> Structure:
+        """The same structure, for one record: it looks at each path once."""
+        memory = copy.copy(self)
+        memory._words = self._words.remembering()
+        memory._fixed = self._fixed.remembering()
+        memory._ids = self._ids.remembering()
+        return memory
 
     def is_word(self, leaf: Leaf) -> bool:
         return leaf in self._words
