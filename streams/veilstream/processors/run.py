@@ -16,9 +16,11 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from veilstream.errors import StoreUnavailable
@@ -43,6 +45,7 @@ __all__ = ["ROLE", "run_protect"]
 ROLE = "protect"
 _DRAIN_SECONDS = 20.0
 _TICK_SECONDS = 0.5
+_LAG_SECONDS = 2.0
 
 
 def run_protect(settings: Settings, work: Work | None = None) -> None:
@@ -72,6 +75,7 @@ class _Role:
         self._assigned = False
         self._to_open: set[int] = set()
         self._flow: Flow
+        self._next_lag = 0.0
 
     async def run(self) -> None:
         telemetry = self._settings.telemetry
@@ -132,15 +136,26 @@ class _Role:
             # While work is under way, only its own progress counts as life.
             if not self._flow.working:
                 self._health.beat()
-            self._measure_lag(app)
+            await self._measure_lag(app)
             try:
                 await asyncio.wait_for(self._stop.wait(), _TICK_SECONDS)
             except TimeoutError:
                 continue
 
-    def _measure_lag(self, app: App) -> None:
+    async def _measure_lag(self, app: App) -> None:
+        """Asks the broker: a partition that is not open fetches nothing, and its lag is what matters."""
+        if time.monotonic() < self._next_lag or not self._flow.next_offsets:
+            return
+        self._next_lag = time.monotonic() + _LAG_SECONDS
+        places = [TopicPartition(self._raw, partition) for partition in self._flow.next_offsets]
+        try:
+            ends = await asyncio.wait_for(
+                app.consumer.run(lambda consumer: consumer.end_offsets(places)), _LAG_SECONDS
+            )
+        except (KafkaError, TimeoutError):
+            return
         for partition, done in self._flow.next_offsets.items():
-            end = app.consumer.highwater(TopicPartition(self._raw, partition))
+            end = ends.get(TopicPartition(self._raw, partition))
             if end is not None:
                 gauge = metrics.gauge("consumer_lag", topic=self._raw, partition=str(partition))
                 gauge.set(max(0, end - done))
