@@ -93,7 +93,9 @@ async def _work(records: Sequence[RawRecord]) -> Sequence[Outcome]:
 
 
 @asynccontextmanager
-async def running(broker: Broker, *, fenced_seconds: float = 0.05, room: int = 3) -> AsyncIterator[Told]:
+async def running(
+    broker: Broker, *, fenced_seconds: float = 0.05, room: int = 3, linger_seconds: float = 0.0
+) -> AsyncIterator[Told]:
     told = Told()
     lane = Lane(
         0,
@@ -103,7 +105,7 @@ async def running(broker: Broker, *, fenced_seconds: float = 0.05, room: int = 3
         hooks=told,
         set_incarnation=lambda _: None,
         room=lambda: room,
-        linger_seconds=0.0,
+        linger_seconds=linger_seconds,
         fenced_seconds=fenced_seconds,
     )
     task = asyncio.create_task(lane.run())
@@ -158,6 +160,16 @@ async def test_what_was_fetched_before_is_dropped() -> None:
         broker.position = 3  # a jump back to somewhere below
         await delivered(broker, 6)
     assert each_once(broker, first=4)
+
+
+async def test_a_jump_back_within_a_batch_is_dropped_too() -> None:
+    broker = Broker(10)
+    broker.stale = [[0, 1, 2], [1, 2, 3]]  # one batch: what came at once, and what came while it waited
+    async with running(broker, room=8, linger_seconds=0.001):
+        await delivered(broker, 4)
+        broker.position = 4
+        await delivered(broker, 10)
+    assert each_once(broker)
 
 
 @pytest.mark.parametrize("fault", [BrokerUnavailable("gone"), Fenced("fenced"), RuntimeError()])

@@ -6,7 +6,7 @@
 * `lane` — one source partition, from fetch to delivery; `flow` — the lanes of a process.
 * `delivery` — outputs and offset in one transaction, or one after the other.
 * `protect`, `driver` — the Faust app around them, and what of Faust's own path is replaced.
-* `protocol_model` — the lanes' protocol, explored exhaustively with everything that can go wrong.
+* `protocol_model`, `protocol_steps` — the lanes' protocol, explored with everything that can go wrong.
 * `run` — the role as a process: health, signals, exit codes.
 * `quarantine` — list, show and replay what could not be processed.
 

@@ -43,6 +43,13 @@ class _Recreated(Exception):
     """The topic was deleted and made again while its records were under way."""
 
 
+def _from(offset: int, records: Sequence[Any]) -> list[Any]:
+    """Those at or after `offset`; a fetch comes in the order of its offsets."""
+    if not records or records[0].offset >= offset:
+        return list(records)
+    return [record for record in records if record.offset >= offset]
+
+
 class Source(Protocol):
     """Where a lane reads: the consumer's side of one partition."""
 
@@ -158,13 +165,11 @@ class Lane:
 
     async def _fetch(self) -> list[Any]:
         """A batch of what is not below our own next offset; empty where nothing came in time."""
-        found = list(await self._source.fetch(self._room(), _FETCH_SECONDS))
+        found = _from(self._taken, await self._source.fetch(self._room(), _FETCH_SECONDS))
         room = self._room() - len(found)
         if found and room > 0 and self._linger:
             await asyncio.sleep(self._linger)
-            found += await self._source.fetch(room, 0.0)
-        if found and found[0].offset < self._taken:
-            found = [record for record in found if record.offset >= self._taken]
+            found += _from(found[-1].offset + 1, await self._source.fetch(room, 0.0))
         return found
 
     async def _deliver(
