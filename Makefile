@@ -3,6 +3,7 @@
 # make test    every test but the slow ones                  ARGS="-k word"
 # make check   format, lint, types, architecture
 # make bench   one benchmark                                 ARGS="…"
+# make chaos   every fault, on real brokers                  ARGS="--seed N --minutes M --json --faults a,b"
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV   := .venv
@@ -39,7 +40,10 @@ check: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/veilstream bench $(ARGS)
 
+chaos: $(STAMP)
+	@$(BIN)/veilstream chaos $(ARGS)
+
 clean:
 	rm -rf $(VENV) .veilstream .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench chaos clean

@@ -211,6 +211,16 @@ async def test_a_topic_that_is_made_again_is_read_from_its_beginning_under_its_o
     assert told.errors == ["_Recreated"]
 
 
+async def test_a_topic_that_is_made_again_and_is_shorter_is_read_at_once() -> None:
+    broker = Broker(9)
+    async with running(broker) as told:
+        await delivered(broker, 9)
+        broker.id, broker.end, broker.position = "two", 4, 0  # out of range: the client begins again
+        await delivered(broker, 13)
+    assert broker.delivered[9:] == [("two", number) for number in range(4)]
+    assert told.errors == ["_Recreated"]
+
+
 async def test_what_was_committed_for_another_incarnation_counts_for_nothing() -> None:
     broker = Broker(4)
     broker.committed_offset = 3, "older"

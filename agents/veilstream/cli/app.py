@@ -14,6 +14,7 @@ from veilstream.cli.commands import (
     alerts,
     bench,
     budget,
+    chaos,
     demo,
     keys,
     ledger,
@@ -56,6 +57,7 @@ app.add_typer(ledger.app, name="ledger", rich_help_panel=_BUDGET)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=_BUDGET)
 app.add_typer(models.app, name="models", rich_help_panel=_BUDGET)
 app.add_typer(bench.app, name="bench", rich_help_panel=_RUN)
+app.command("chaos", rich_help_panel=_RUN)(chaos.chaos)
 
 
 def _version(value: bool) -> None:

@@ -1,8 +1,8 @@
-"""Apache Kafka, one node (KRaft), as a child process on loopback.
+"""Apache Kafka (KRaft) as child processes: one node on loopback, or several that are one cluster.
 
 No wheel has it: Maven fetches its jars once into a cache folder (55 MB, seconds), by the coordinates in
 `kafka/pom.xml`. A data folder that is there is used again: same cluster, same records; only the ports are
-new.
+new. A node of a cluster keeps its ports too, since the others and their clients know them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +30,8 @@ from veilstream.errors import BrokerUnavailable
 __all__ = [
     "KAFKA_VERSION",
     "LocalKafka",
+    "Member",
+    "Membership",
     "default_cache_dir",
     "fetch_kafka",
     "java_available",
@@ -71,6 +75,57 @@ _SETTINGS = {
     "num.network.threads": "2",
     "num.io.threads": "4",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node of a cluster: broker and controller at once. Its address must be ours to listen on."""
+
+    node: int
+    host: str
+    port: int
+    controller_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A cluster of several nodes, and which of them this one is."""
+
+    cluster: str
+    """Cluster id, the same for all: `new_cluster_id()`."""
+    members: tuple[Member, ...]
+    node: int
+
+    @staticmethod
+    def new_cluster_id() -> str:
+        """A random one, as Kafka writes them: 16 bytes in URL-safe base64."""
+        while True:
+            made = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+            if not made.startswith("-"):  # the tool would take it for an option
+                return made
+
+    @property
+    def me(self) -> Member:
+        return next(member for member in self.members if member.node == self.node)
+
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(f"{member.host}:{member.port}" for member in self.members)
+
+    def properties(self) -> dict[str, str]:
+        """Every topic of Kafka's own on three nodes where there are three, and one may be lost."""
+        copies = str(min(3, len(self.members)))
+        needed = str(min(2, len(self.members)))
+        voters = ",".join(f"{m.node}@{m.host}:{m.controller_port}" for m in self.members)
+        return {
+            "node.id": str(self.node),
+            "controller.quorum.voters": voters,
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": needed,
+            "share.coordinator.state.topic.replication.factor": copies,
+            "share.coordinator.state.topic.min.isr": needed,
+        }
 
 
 def default_cache_dir() -> Path:
@@ -166,7 +221,13 @@ def _locked(path: Path) -> Iterator[None]:
 class LocalKafka(Broker):
     """Kafka in a data folder. Ready in about three seconds, 300 MB.
 
-    `settings` are lines of `server.properties` that come after ours.
+    Args:
+        settings: lines of `server.properties` that come after ours.
+        membership: makes it a node of a cluster, with an address of its own that a restart keeps. Then it
+            counts as ready when its port is open: that the cluster has its leaders is the caller's to see.
+        heap: options of the Java machine, in place of ours.
+        records: folder of the log, by default inside the data folder.
+        enter: a command that runs its arguments, put before Java's: `nsenter --net=…`.
     """
 
     name = "kafka"
@@ -178,17 +239,28 @@ class LocalKafka(Broker):
         cache_dir: Path | None = None,
         detached: bool = False,
         settings: Mapping[str, str] | None = None,
+        membership: Membership | None = None,
+        heap: Sequence[str] = _HEAP,
+        records: Path | None = None,
+        enter: Sequence[str] = (),
     ) -> None:
         super().__init__(data_dir, detached=detached)
         self._cache_dir = cache_dir
         self._settings = dict(settings or {})
+        self._membership = membership
+        self._heap = tuple(heap)
+        self._records_dir = records
+        self._enter = tuple(enter)
 
     def prepare(self) -> Sequence[str]:
         java = _java()
         if java is None:
             raise BrokerUnavailable(f"Java {_JAVA} or later is not here", hint=_NO_JAVA)
         classes = f"{fetch_kafka(self._cache_dir)}/*"
-        self.port, controller_port = free_ports(2)
+        if self._membership is None:
+            self.port, controller_port = free_ports(2)
+        else:
+            self.port, controller_port = self._membership.me.port, self._membership.me.controller_port
         properties = self.data_dir / "server.properties"
         properties.write_text(self._properties(controller_port))
         logging = self.data_dir / "log4j2.xml"
@@ -201,28 +273,46 @@ class LocalKafka(Broker):
         ]
         if not (self._records / "meta.properties").is_file():
             self._format(java, options, properties)
-        return [java, *_HEAP, *options, "kafka.Kafka", str(properties)]
+        return [*self._enter, java, *self._heap, *options, "kafka.Kafka", str(properties)]
+
+    @property
+    def host(self) -> str:
+        """The address that it listens on."""
+        return HOST if self._membership is None else self._membership.me.host
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def answers(self, timeout_seconds: float) -> bool:
+        """True when a Metadata request is answered; for a node of a cluster, when its port is open."""
+        if self._membership is None:
+            return super().answers(timeout_seconds)
+        try:
+            with socket.create_connection((self.host, self.port), timeout=timeout_seconds):
+                return True
+        except OSError:
+            return False
 
     @property
     def _records(self) -> Path:
-        return self.data_dir / "records"
+        return self._records_dir or self.data_dir / "records"
 
     def _properties(self, controller_port: int) -> str:
         lines = {
             **_SETTINGS,
-            "listeners": f"CLIENTS://{HOST}:{self.port},CONTROLLER://{HOST}:{controller_port}",
-            "advertised.listeners": f"CLIENTS://{HOST}:{self.port}",
-            "controller.quorum.voters": f"1@{HOST}:{controller_port}",
+            "listeners": f"CLIENTS://{self.host}:{self.port},CONTROLLER://{self.host}:{controller_port}",
+            "advertised.listeners": f"CLIENTS://{self.host}:{self.port}",
+            "controller.quorum.voters": f"1@{self.host}:{controller_port}",
             "log.dirs": str(self._records),
+            **(self._membership.properties() if self._membership else {}),
             **self._settings,
         }
         return "".join(f"{key}={value}\n" for key, value in lines.items())
 
     def _format(self, java: str, options: Sequence[str], properties: Path) -> None:
         """Give the data folder a cluster id. A format that was cut short is done again."""
-        cluster = "-"
-        while cluster.startswith("-"):  # the tool would take it for an option
-            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        cluster = self._membership.cluster if self._membership else Membership.new_cluster_id()
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster]
         tool += ["-c", str(properties)]
         with self.log_path.open("ab") as output:

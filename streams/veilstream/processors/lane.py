@@ -165,7 +165,11 @@ class Lane:
 
     async def _fetch(self) -> list[Any]:
         """A batch of what is not below our own next offset; empty where nothing came in time."""
-        found = _from(self._taken, await self._source.fetch(self._room(), _FETCH_SECONDS))
+        fetched = await self._source.fetch(self._room(), _FETCH_SECONDS)
+        found = _from(self._taken, fetched)
+        if fetched and not found and await self._source.incarnation(time.monotonic()) != self.incarnation:
+            # Made again, and shorter than what was read: aiokafka went to its beginning by itself.
+            raise _Recreated
         room = self._room() - len(found)
         if found and room > 0 and self._linger:
             await asyncio.sleep(self._linger)
