@@ -14,8 +14,8 @@ Modelled: one source partition of N raw records, two workers, one broker.
   committed offset and seek (`Lane._open`, `Source.committed`, `Source.seek`) → fetch a batch, drop what is
   below the own next offset (`Lane._fetch`) → outputs, offset, end of the transaction (`Lane._deliver`,
   `Transactional.deliver`; in the code outputs and offset are under way together, and both are acknowledged
-  before the end). After a fence or an answer that does not come, all that the lane knows is thrown away and
-  it opens again (`Lane.run`), until it hears that the partition is gone (`Flow.assign`).
+  before the end). After a fence or an answer that does not come, all that the lane knows is thrown away
+  (`Lane._close`) and it opens again (`Lane.run`), until it hears that the partition is gone (`Flow.close`).
 * Faults: kill -9 at any step; the partition taken away at any step, which its worker may hear at any later
   time (a frozen worker is one that takes no step meanwhile, and goes on as a zombie); a request whose answer
   is lost, or whose sender gives it up, and which arrives later, at any point; the transaction's timeout.
