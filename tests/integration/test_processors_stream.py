@@ -29,6 +29,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from veilstream.embedded.kafka import LocalKafka
 from veilstream.embedded.valkey import LocalValkey
 from veilstream.errors import SettingInvalid
 from veilstream.events.cloudevents import Attributes, Origin
@@ -416,6 +417,25 @@ async def test_a_dead_store_stops_the_stream_and_quarantines_nothing(
         outputs = await bench.all_places(100)
         assert {topic for topic, _, _ in outputs} == {"protected"}
         assert status(processor, "/readyz") == 200
+
+
+@pytest.mark.slow
+async def test_a_stop_ends_the_process_also_when_the_broker_is_dead(tmp_path: Path, store_url: str) -> None:
+    broker = LocalKafka(tmp_path / "kafka")
+    broker.start()
+    try:
+        kafka = KafkaSettings(bootstrap=broker.bootstrap, max_record_bytes=100_000)
+        await ensure_topics(kafka)
+        async with bench_of(tmp_path, kafka, store_url) as bench:
+            await bench.send([good(number) for number in range(100)])
+            processor = await bench.start().started()
+            await bench.all_places(100)
+            broker.kill()
+            await asyncio.sleep(3)
+            await processor.ends(signal.SIGTERM, code=1)  # within 30 s
+            assert processor.said("role_failed")[0]["code"] == "drain_timeout"
+    finally:
+        broker.stop()
 
 
 async def test_a_quarantined_record_can_be_seen_and_sent_again(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """One source partition, from fetch to delivery.
 
     open ──▶ fetch ──▶ work ──▶ deliver ──▶ …
-      ▲        (the next batch is worked on while this one is delivered)
+      ▲        (with a backlog, the next batch is worked on while this one is delivered)
       └── any error: close, wait, open again from the committed offset
 
 1. **open**: the delivery is opened, which fences every earlier holder of the partition; only then is the
@@ -143,11 +143,15 @@ class Lane:
         return delivery
 
     async def _flow(self, delivery: Delivery) -> None:
+        full = False
         while True:
-            records = await self._fetch()
+            if not full:
+                # No backlog: what comes while a batch is delivered makes one batch, not many small ones.
+                await self._delivered()
+            room = self._room()
+            records = await self._fetch(room)
+            full = len(records) >= room
             if not records:
-                if self._delivering is not None and self._delivering.done():
-                    await self._delivered()
                 continue
             # Asked now, so that the answer is there when the work is done.
             confirmed = asyncio.create_task(self._source.incarnation(time.monotonic()))
@@ -163,17 +167,17 @@ class Lane:
                 self._deliver(delivery, outcomes, self._taken, confirmed, began)
             )
 
-    async def _fetch(self) -> list[Any]:
+    async def _fetch(self, room: int) -> list[Any]:
         """A batch of what is not below our own next offset; empty where nothing came in time."""
-        fetched = await self._source.fetch(self._room(), _FETCH_SECONDS)
+        fetched = await self._source.fetch(room, _FETCH_SECONDS)
         found = _from(self._taken, fetched)
         if fetched and not found and await self._source.incarnation(time.monotonic()) != self.incarnation:
             # Made again, and shorter than what was read: aiokafka went to its beginning by itself.
             raise _Recreated
-        room = self._room() - len(found)
-        if found and room > 0 and self._linger:
+        if found and len(found) < room and self._linger:
             await asyncio.sleep(self._linger)
-            found += _from(found[-1].offset + 1, await self._source.fetch(room, 0.0))
+            more = await self._source.fetch(room - len(found), 0.0)
+            found += _from(found[-1].offset + 1, more)
         return found
 
     async def _deliver(

@@ -90,10 +90,12 @@ class _Role:
             app = await self._start(store)
             await self._watch(app)
             self._health.not_ready("stopping")
-            try:
-                await asyncio.wait_for(app.stop(), _DRAIN_SECONDS)
-            except TimeoutError:
+            stopping = asyncio.ensure_future(app.stop())
+            # Not `wait_for`: Faust's services swallow the cancellation that it would then wait for.
+            await asyncio.wait({stopping}, timeout=_DRAIN_SECONDS)
+            if not stopping.done():
                 self._fail("drain_timeout", TimeoutError())
+            stopping.result()
             if app.crashed:
                 self._fail("driver", app.crash_reason)
             emit("role_stopped", role=ROLE, reason="asked to stop")
