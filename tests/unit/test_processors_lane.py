@@ -94,7 +94,12 @@ async def _work(records: Sequence[RawRecord]) -> Sequence[Outcome]:
 
 @asynccontextmanager
 async def running(
-    broker: Broker, *, fenced_seconds: float = 0.05, room: int = 3, linger_seconds: float = 0.0
+    broker: Broker,
+    *,
+    fenced_seconds: float = 0.05,
+    room: int = 3,
+    linger_seconds: float = 0.0,
+    cheap: bool = False,
 ) -> AsyncIterator[Told]:
     told = Told()
     lane = Lane(
@@ -105,6 +110,7 @@ async def running(
         hooks=told,
         set_incarnation=lambda _: None,
         room=lambda: room,
+        cheap=lambda: cheap,
         linger_seconds=linger_seconds,
         fenced_seconds=fenced_seconds,
     )
@@ -134,10 +140,11 @@ def each_once(broker: Broker, incarnation: str = "one", first: int = 0) -> bool:
     return broker.delivered == [(incarnation, number) for number in range(first, broker.end)]
 
 
-async def test_each_record_once_in_order_from_the_committed_offset() -> None:
+@pytest.mark.parametrize("cheap", [False, True])
+async def test_each_record_once_in_order_from_the_committed_offset(cheap: bool) -> None:
     broker = Broker(20)
     broker.committed_offset = 5, "one"
-    async with running(broker):
+    async with running(broker, cheap=cheap):
         await delivered(broker, 15)
     assert each_once(broker, first=5)
     assert broker.steps == ["open", "committed", "close"]  # the fence first

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _WORK_SECONDS = 0.05
 _LEAST_RECORDS = 8
+_CHEAP_SECONDS = 0.0002  # a record: a small batch of them is done in less than a transaction takes
 _WEIGHT = 0.3  # of the newest batch in the running mean
 
 
@@ -78,6 +79,7 @@ class Flow:
                 hooks=self._hooks,
                 set_incarnation=self._work.set_incarnation,
                 room=self._room,
+                cheap=self._cheap,
                 linger_seconds=self._linger,
                 fenced_seconds=self._fenced_seconds,
             )
@@ -101,6 +103,9 @@ class Flow:
         if not self._seconds_a_record:
             return min(self._batch_records, 64)
         return max(_LEAST_RECORDS, min(self._batch_records, int(_WORK_SECONDS / self._seconds_a_record)))
+
+    def _cheap(self) -> bool:
+        return 0 < self._seconds_a_record < _CHEAP_SECONDS
 
     async def _do(self, records: Sequence[RawRecord]) -> Sequence[Outcome]:
         busy = 0.0

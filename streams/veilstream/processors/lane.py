@@ -1,7 +1,7 @@
 """One source partition, from fetch to delivery.
 
     open ──▶ fetch ──▶ work ──▶ deliver ──▶ …
-      ▲        (with a backlog, the next batch is worked on while this one is delivered)
+      ▲        (the next batch is worked on while this one is delivered, if that takes long)
       └── any error: close, wait, open again from the committed offset
 
 1. **open**: the delivery is opened, which fences every earlier holder of the partition; only then is the
@@ -87,12 +87,14 @@ class Lane:
         hooks: Hooks,
         set_incarnation: Callable[[str], None],
         room: Callable[[], int],
+        cheap: Callable[[], bool],
         linger_seconds: float,
         fenced_seconds: float,
     ) -> None:
         """
         Args:
             room: most records of a batch, asked before each fetch.
+            cheap: whether a batch's work takes less time than its delivery.
             linger_seconds: how long a batch that is not full waits for more.
             fenced_seconds: how long a fenced lane waits before it asks for the partition again.
         """
@@ -100,7 +102,7 @@ class Lane:
         self.next: int | None = None
         self.incarnation = ""
         self._source, self._new_delivery, self._work, self._hooks = source, delivery, work, hooks
-        self._set_incarnation, self._room = set_incarnation, room
+        self._set_incarnation, self._room, self._cheap = set_incarnation, room, cheap
         self._linger, self._fenced_seconds = linger_seconds, fenced_seconds
         self._delivery: Delivery | None = None
         self._delivering: asyncio.Task[None] | None = None
@@ -145,13 +147,17 @@ class Lane:
     async def _flow(self, delivery: Delivery) -> None:
         full = False
         while True:
-            if not full:
+            linger = self._linger
+            if not full and self._delivering is not None and self._cheap():
                 # No backlog: what comes while a batch is delivered makes one batch, not many small ones.
                 await self._delivered()
+                linger = 0.0
             room = self._room()
-            records = await self._fetch(room)
+            records = await self._fetch(room, linger)
             full = len(records) >= room
             if not records:
+                if self._delivering is not None and self._delivering.done():
+                    await self._delivered()
                 continue
             # Asked now, so that the answer is there when the work is done.
             confirmed = asyncio.create_task(self._source.incarnation(time.monotonic()))
@@ -167,15 +173,15 @@ class Lane:
                 self._deliver(delivery, outcomes, self._taken, confirmed, began)
             )
 
-    async def _fetch(self, room: int) -> list[Any]:
+    async def _fetch(self, room: int, linger: float) -> list[Any]:
         """A batch of what is not below our own next offset; empty where nothing came in time."""
         fetched = await self._source.fetch(room, _FETCH_SECONDS)
         found = _from(self._taken, fetched)
         if fetched and not found and await self._source.incarnation(time.monotonic()) != self.incarnation:
             # Made again, and shorter than what was read: aiokafka went to its beginning by itself.
             raise _Recreated
-        if found and len(found) < room and self._linger:
-            await asyncio.sleep(self._linger)
+        if found and len(found) < room and linger:
+            await asyncio.sleep(linger)
             more = await self._source.fetch(room - len(found), 0.0)
             found += _from(found[-1].offset + 1, more)
         return found

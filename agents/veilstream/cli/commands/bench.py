@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
-from veilstream.cli.wiring import Json, print_json, print_table
+from veilstream.cli.wiring import Json, print_json, print_table, run
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks, each against its peer in the same run.")
 
@@ -39,3 +42,111 @@ def protect(
         print_json(result)
     else:
         print_table("protect", ("", ""), [(key, value) for key, value in result.items()])
+
+
+@app.command()
+def pipeline(
+    json: Json = False,
+    engine: Annotated[
+        Literal["present", "none"],
+        typer.Option(
+            help="`none` decodes, walks and encodes each record and changes nothing: the loop shows."
+        ),
+    ] = "present",
+    workload: Annotated[
+        Literal["fresh", "replayed", "both"],
+        typer.Option(help="Records of a new turn only, records that repeat their conversation, or both."),
+    ] = "both",
+    workers: Annotated[
+        Literal["1", "2", "both"], typer.Option(help="Worker processes; both: first one, then two.")
+    ] = "both",
+    record_kb: Annotated[
+        int | None, typer.Option(min=1, max=16, help="Fresh records of this size; 2 KB median by default.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, max=100, help="Interactions in a record.")] = 1,
+    partitions: Annotated[int, typer.Option(min=1, max=64, help="Partitions of the topics.")] = 4,
+    repeat: Annotated[int, typer.Option(min=1, help="Repetitions, for the spread.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="A timed run, after its warm-up.")] = 6.0,
+    latency_seconds: Annotated[
+        float, typer.Option(min=1, max=600, help="Time that delays are taken.")
+    ] = 12.0,
+    backlog_mb: Annotated[
+        float, typer.Option(min=1, max=20_000, help="Most megabytes in the raw topic before a run.")
+    ] = 400.0,
+    delivery: Annotated[
+        Literal["exactly_once", "at_least_once", "both"],
+        typer.Option(help="Setting of the processors; both: rates with exactly_once, delays with each."),
+    ] = "both",
+    compression: Annotated[
+        Literal["none", "gzip", "lz4", "zstd"], typer.Option(help="Compression of all that is written.")
+    ] = "none",
+    growth: Annotated[
+        bool, typer.Option("--growth", help="Throughput against partitions (1 to 16) and workers instead.")
+    ] = False,
+    soak: Annotated[
+        bool, typer.Option("--soak", help="Minutes of load with faults, and the slope of the memory instead.")
+    ] = False,
+    minutes: Annotated[float, typer.Option(min=0.5, max=1440, help="How long a soak is.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Seed of the workload.")] = 1,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with sgd/train.jsonl.gz, or such a file; VEILSTREAM_DATA by default."),
+    ] = None,
+    bootstrap: Annotated[
+        str | None, typer.Option(help="A broker that is there; one of its own by default.")
+    ] = None,
+    store_url: Annotated[
+        str | None, typer.Option(help="A store that is there; one of its own by default.")
+    ] = None,
+) -> None:
+    """From produce to protected on a real Kafka, beside plain aiokafka and stock Presidio in the same run."""
+    from veilstream.bench.pipeline.figures import rounded
+    from veilstream.bench.pipeline.growth import growth as measure_growth
+    from veilstream.bench.pipeline.matrix import measure
+    from veilstream.bench.pipeline.options import Options
+    from veilstream.bench.pipeline.soak import soak as measure_soak
+    from veilstream.bench.pipeline.stack import ground
+    from veilstream.bench.pipeline.workload import utterances
+
+    options = Options(
+        engine=engine,
+        workloads=("fresh", "replayed") if workload == "both" else (workload,),
+        workers=(1, 2) if workers == "both" else (int(workers),),
+        partitions=partitions,
+        repeat=repeat,
+        seconds=seconds,
+        latency_seconds=latency_seconds,
+        backlog_mb=backlog_mb,
+        record_kb=record_kb,
+        batch=batch,
+        delivery="exactly_once" if delivery == "both" else delivery,
+        both_deliveries=delivery == "both",
+        compression=compression,
+        seed=seed,
+        data=data or Path(os.environ.get("VEILSTREAM_DATA") or "../shared/data"),
+        bootstrap=bootstrap,
+        store_url=store_url,
+    )
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    texts = utterances(options.data)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # everything is taken down then, too
+    with ground(options) as here:
+        if soak:
+            result = run(measure_soak(here, texts, minutes, say))
+        elif growth:
+            result = run(measure_growth(here, texts, say))
+        else:
+            result = run(measure(here, texts, say))
+    told: Any = rounded(result)
+    if json:
+        print_json(told)
+    else:
+        flat = [(key, value) for key, value in told.items() if not isinstance(value, list | dict)]
+        print_table("pipeline", ("", ""), flat)
+        for name in ("growth", "phases"):
+            if name in told:
+                rows = told[name]
+                print_table(name, list(rows[0]), [list(row.values()) for row in rows])
