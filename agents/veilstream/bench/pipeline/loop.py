@@ -15,6 +15,7 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -23,7 +24,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from veilstream.bench.pipeline.filling import partition_of
-from veilstream.bench.pipeline.options import Engine, Place
+from veilstream.bench.pipeline.options import Place
 from veilstream.bench.pipeline.works import make
 from veilstream.events.topics import topic_name
 from veilstream.processors.decoding import RawRecord
@@ -34,7 +35,10 @@ from veilstream.transport import incarnation, producing
 __all__ = ["GROUP", "main"]
 
 GROUP = "plain-loop"
-_BATCH_RECORDS: dict[Engine, int] = {"none": 2000, "present": 50, "presidio": 20}
+_FIRST_RECORDS, _MOST_RECORDS = 20, 2000
+_BATCH_SECONDS = (
+    0.2  # so much work a batch: large where the engine is fast, rates in seconds where it is slow
+)
 _BATCH_BYTES = 900_000
 
 
@@ -70,8 +74,9 @@ async def _run(job: dict[str, Any]) -> None:
         out = await open_.enter_async_context(producing.producer(kafka, **options))
         await consumer.start()
         open_.push_async_callback(consumer.stop)
+        room = _FIRST_RECORDS
         while not stop.is_set():
-            found = await consumer.getmany(timeout_ms=200, max_records=_BATCH_RECORDS[place.engine])
+            found = await consumer.getmany(timeout_ms=200, max_records=room)
             records = [
                 RawRecord(r.key, r.value, r.headers, r.timestamp, r.partition, r.offset)
                 for batch in found.values()
@@ -79,7 +84,10 @@ async def _run(job: dict[str, Any]) -> None:
             ]
             if not records:
                 continue
+            began = time.perf_counter()
             outcomes = await work.batch(records, _inline, lambda: None)
+            spent = max(time.perf_counter() - began, 1e-6)
+            room = max(1, min(_MOST_RECORDS, 2 * room, int(len(records) * _BATCH_SECONDS / spent)))
             offsets = {tp: batch[-1].offset + 1 for tp, batch in found.items()}
             send = _send_batches if builds else _send
             if exactly:
