@@ -35,6 +35,7 @@ _FIRST_WAIT_SECONDS = 0.1
 _LONGEST_WAIT_SECONDS = 5.0
 _FETCH_SECONDS = 1.0
 _SETTLE_SECONDS = 10.0
+_TOP_UP_SECONDS = 0.002
 
 WorkOn = Callable[[Sequence[RawRecord]], Awaitable[Sequence[Outcome]]]
 
@@ -145,16 +146,8 @@ class Lane:
         return delivery
 
     async def _flow(self, delivery: Delivery) -> None:
-        full = False
         while True:
-            linger = self._linger
-            if not full and self._delivering is not None and self._cheap():
-                # No backlog: what comes while a batch is delivered makes one batch, not many small ones.
-                await self._delivered()
-                linger = 0.0
-            room = self._room()
-            records = await self._fetch(room, linger)
-            full = len(records) >= room
+            records = await self._fetch(self._room())
             if not records:
                 if self._delivering is not None and self._delivering.done():
                     await self._delivered()
@@ -173,18 +166,23 @@ class Lane:
                 self._deliver(delivery, outcomes, self._taken, confirmed, began)
             )
 
-    async def _fetch(self, room: int, linger: float) -> list[Any]:
+    async def _fetch(self, room: int) -> list[Any]:
         """A batch of what is not below our own next offset; empty where nothing came in time."""
         fetched = await self._source.fetch(room, _FETCH_SECONDS)
         found = _from(self._taken, fetched)
         if fetched and not found and await self._source.incarnation(time.monotonic()) != self.incarnation:
             # Made again, and shorter than what was read: aiokafka went to its beginning by itself.
             raise _Recreated
-        if found and len(found) < room and linger:
-            await asyncio.sleep(linger)
+        until = time.monotonic() + self._linger
+        # Where work is cheap, what comes while a batch is delivered makes one batch, not many small ones.
+        while found and len(found) < room and (time.monotonic() < until or self._busy()):
+            await asyncio.sleep(self._linger or _TOP_UP_SECONDS)
             more = await self._source.fetch(room - len(found), 0.0)
             found += _from(found[-1].offset + 1, more)
         return found
+
+    def _busy(self) -> bool:
+        return self._delivering is not None and not self._delivering.done() and self._cheap()
 
     async def _deliver(
         self,

@@ -202,14 +202,14 @@ async def timed(
     options = ground.options
     brief = brief or Brief(options.warm_up_seconds, options.seconds)
     await reset(place, APP if loop == "ours" else GROUP)
-    starts = await out.ends()
+    starts = await out.settled()
     with ExitStack() as running:
         children = [running.enter_context(_child(ground, place, loop, number)) for number in range(processes)]
         watched = {child.pid: [] for child in children}  # type: dict[int, list[proc.Sample]]
         broker_pid = ground.broker.pid if ground.broker is not None else 0
         watched[broker_pid] = []
         stopped = await _watch(out, starts, backlog.records, children, watched, brief, sample)
-    ends = await out.ends()
+    ends = await out.settled()
     outputs = await out.outputs(starts, ends)
     sampled = children[0].result() if sample else None
     return _figures(outputs, backlog, watched, broker_pid, stopped, brief, sampled)

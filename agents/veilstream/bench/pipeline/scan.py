@@ -18,6 +18,7 @@ __all__ = ["Output", "Reader", "origin", "reader", "reset"]
 
 _SHORTS = ("interactions.protected", "interactions.quarantine")
 _STALLED_SECONDS = 60.0
+_OPEN_SECONDS = 90.0  # a transaction of a killed process is aborted after 60
 
 
 class Output(NamedTuple):
@@ -38,8 +39,8 @@ def origin(headers: Any) -> tuple[int, int]:
 class Reader:
     """A `read_committed` consumer of the two topics that a processor writes."""
 
-    def __init__(self, consumer: Any, place: Place) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: Any, unstable: Any, place: Place) -> None:
+        self._consumer, self._unstable = consumer, unstable
         kafka = place.settings().kafka
         self.protected = topic_name(kafka, _SHORTS[0])
         self.partitions = [
@@ -52,6 +53,23 @@ class Reader:
     async def ends(self) -> dict[TopicPartition, int]:
         found: dict[TopicPartition, int] = await self._consumer.end_offsets(self.partitions)
         return found
+
+    async def settled(self) -> dict[TopicPartition, int]:
+        """The ends, once no transaction is open: what one holds back would count for the next run.
+
+        Raises:
+            BenchFailed: one stays open for longer than a transaction may.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _OPEN_SECONDS
+        while True:
+            written: dict[TopicPartition, int] = await self._unstable.end_offsets(self.partitions)
+            found = await self.ends()
+            if all(found[tp] >= end for tp, end in written.items()):
+                return found
+            if loop.time() > deadline:
+                raise BenchFailed("a transaction of an earlier run stays open")
+            await asyncio.sleep(0.05)
 
     def seek(self, places: Mapping[TopicPartition, int]) -> None:
         for tp, offset in places.items():
@@ -107,11 +125,14 @@ async def reader(place: Place) -> AsyncIterator[Reader]:
         max_partition_fetch_bytes=4_194_304,
         fetch_max_wait_ms=100,
     )
-    await consumer.start()
+    unstable = AIOKafkaConsumer(**kafka_options(place.settings().kafka), group_id=None)
     try:
-        yield Reader(consumer, place)
+        await consumer.start()
+        await unstable.start()
+        yield Reader(consumer, unstable, place)
     finally:
         await consumer.stop()
+        await unstable.stop()
 
 
 async def reset(place: Place, group: str) -> None:
