@@ -201,9 +201,12 @@ class Lane:
 
     async def _delivered(self) -> None:
         """The delivery that is under way has ended well."""
-        delivering, self._delivering = self._delivering, None
+        delivering = self._delivering
         if delivering is not None:
-            await delivering
+            # Not awaited itself: a stop would cancel it, and leave its transaction open for a minute.
+            await asyncio.wait({delivering})
+            self._delivering = None
+            delivering.result()
 
     async def _settle(self) -> None:
         """What is being delivered is delivered, or has failed; what is only worked on will be read again."""
