@@ -59,6 +59,8 @@ class _Thread(faust_aiokafka.AIOKafkaConsumerThread):
             metadata_max_age_ms=1000 * _METADATA_SECONDS,
             max_partition_fetch_bytes=max(_FETCH_BYTES, kafka.max_record_bytes + 65_536),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            # Lanes fetch only when they can: idleness is no reason to leave (aiokafka would not join again).
+            max_poll_interval_ms=2**31 - 1,
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
         )

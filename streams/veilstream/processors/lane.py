@@ -134,14 +134,15 @@ class Lane:
         delivery = self._delivery = self._new_delivery()
         await delivery.open()
         # Not before: what an earlier holder had under way is decided now.
-        self.incarnation = await self._source.incarnation(time.monotonic())
-        self._set_incarnation(self.incarnation)
+        incarnation = await self._source.incarnation(time.monotonic())
+        self._set_incarnation(incarnation)
         committed = await self._source.committed()
-        if committed is not None and committed[1] in ("", self.incarnation):
+        if committed is not None and committed[1] in ("", incarnation):
             start = await self._source.seek(committed[0])
         else:
             start = await self._source.seek(None)
-        self.next = self._taken = start
+        # Together: a commit in between would give the old topic's offset the new one's name.
+        self.incarnation, self.next, self._taken = incarnation, start, start
         self._hooks.opened(self.partition)
         return delivery
 
