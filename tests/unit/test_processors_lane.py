@@ -12,7 +12,8 @@ import pytest
 
 from veilstream.errors import BrokerUnavailable, Fenced
 from veilstream.processors.decoding import RawRecord
-from veilstream.processors.lane import Lane
+from veilstream.processors.flow import Flow
+from veilstream.processors.lane import Lane, LogTruncated
 from veilstream.processors.pipeline import Outcome
 
 
@@ -36,6 +37,8 @@ class Broker:
         return self.committed_offset
 
     async def seek(self, offset: int | None) -> int:
+        if offset is not None and offset > self.end:
+            raise LogTruncated
         self.position = offset or 0
         return self.position
 
@@ -92,17 +95,16 @@ async def _work(records: Sequence[RawRecord]) -> Sequence[Outcome]:
     ]
 
 
-@asynccontextmanager
-async def running(
+def lane_of(
     broker: Broker,
+    told: Told,
     *,
     fenced_seconds: float = 0.05,
     room: int = 3,
     linger_seconds: float = 0.0,
     cheap: bool = False,
-) -> AsyncIterator[Told]:
-    told = Told()
-    lane = Lane(
+) -> Lane:
+    return Lane(
         0,
         source=broker,
         delivery=lambda: broker,
@@ -114,7 +116,12 @@ async def running(
         linger_seconds=linger_seconds,
         fenced_seconds=fenced_seconds,
     )
-    task = asyncio.create_task(lane.run())
+
+
+@asynccontextmanager
+async def running(broker: Broker, **options: Any) -> AsyncIterator[Told]:
+    told = Told()
+    task = asyncio.create_task(lane_of(broker, told, **options).run())
     try:
         yield told
     finally:
@@ -136,8 +143,12 @@ async def delivered(broker: Broker, count: int) -> None:
     await asyncio.sleep(0.02)  # and nothing more
 
 
-def each_once(broker: Broker, incarnation: str = "one", first: int = 0) -> bool:
-    return broker.delivered == [(incarnation, number) for number in range(first, broker.end)]
+def each_once(broker: Broker, first: int = 0) -> bool:
+    return broker.delivered == [("one", number) for number in range(first, broker.end)]
+
+
+def each_once_of(broker: Broker, records: int) -> bool:
+    return broker.delivered == [("one", number) for number in range(records)]
 
 
 @pytest.mark.parametrize("cheap", [False, True])
@@ -215,7 +226,7 @@ async def test_a_topic_that_is_made_again_is_read_from_its_beginning_under_its_o
     assert old == list(range(len(old)))
     assert len(old) <= 6
     assert [offset for name, offset in broker.delivered if name == "two"] == list(range(8))
-    assert told.errors == ["_Recreated"]
+    assert told.errors == ["TopicRecreated"]
 
 
 async def test_a_topic_that_is_made_again_and_is_shorter_is_read_at_once() -> None:
@@ -225,7 +236,96 @@ async def test_a_topic_that_is_made_again_and_is_shorter_is_read_at_once() -> No
         broker.id, broker.end, broker.position = "two", 4, 0  # out of range: the client begins again
         await delivered(broker, 13)
     assert broker.delivered[9:] == [("two", number) for number in range(4)]
-    assert told.errors == ["_Recreated"]
+    assert told.errors == ["TopicRecreated"]
+
+
+async def test_a_log_that_lost_its_end_is_not_passed_over_in_silence() -> None:
+    broker = Broker(9)
+    async with running(broker) as told:
+        await delivered(broker, 9)
+        broker.end, broker.position = 4, 0  # out of range: the client begins again
+        await until(lambda: broker.opened >= 2)
+    assert set(told.errors) == {"LogTruncated"}
+    assert each_once_of(broker, 9)
+
+
+async def test_a_second_request_to_end_does_not_break_off_a_delivery() -> None:
+    broker, told = Broker(3), Told()
+    slow, let = broker.deliver, asyncio.Event()
+
+    async def deliver(outcomes: Sequence[Outcome], upto: int, incarnation: str) -> None:
+        broker.steps.append("delivering")
+        await let.wait()
+        await slow(outcomes, upto, incarnation)
+
+    class Passing:
+        def set_incarnation(self, incarnation: str) -> None: ...
+        async def batch(self, records: Sequence[RawRecord], run: Any, waiting: Any) -> Sequence[Outcome]:
+            await run(lambda: None)
+            return await _work(records)
+
+    broker.deliver = deliver  # type: ignore[method-assign]
+    flow = Flow(
+        work=Passing(),
+        hooks=told,
+        source=lambda _: broker,
+        delivery=lambda _: broker,
+        waiting=lambda: None,
+        batch_records=3,
+        linger_seconds=0.0,
+        fenced_seconds=1.0,
+    )
+    flow.assign([0])
+    await until(lambda: "delivering" in broker.steps)
+    ends = []
+    for _ in range(2):
+        ends.append(asyncio.create_task(flow.drain()))
+        await asyncio.sleep(0.02)
+    assert not any(end.done() for end in ends)
+    let.set()
+    await asyncio.gather(*ends)
+    assert broker.delivered == [("one", number) for number in range(3)]
+    assert flow.next_offsets == {0: 3}
+    assert broker.steps[-1] == "close"
+
+
+async def test_a_lane_that_is_cancelled_twice_is_closed() -> None:
+    broker, told = Broker(3), Told()
+
+    async def deliver(outcomes: Sequence[Outcome], upto: int, incarnation: str) -> None:
+        broker.steps.append("delivering")
+        await asyncio.Event().wait()
+
+    broker.deliver = deliver  # type: ignore[method-assign]
+    lane = lane_of(broker, told)
+    task = asyncio.create_task(lane.run())
+    await until(lambda: "delivering" in broker.steps)
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0.02)
+    await asyncio.wait({task}, timeout=5)
+    assert broker.steps[-1] == "close"
+    assert len(asyncio.all_tasks()) == 1  # the test's own
+
+
+async def test_an_offset_is_never_told_under_the_name_of_another_topic() -> None:
+    broker, told = Broker(9), Told()
+    lane = lane_of(broker, told)
+    pairs: set[tuple[str, int | None]] = set()
+    ask = broker.committed
+
+    async def committed() -> tuple[int, str] | None:
+        pairs.add((lane.incarnation, lane.next))  # what a commit at this moment would say
+        return await ask()
+
+    broker.committed = committed  # type: ignore[method-assign]
+    task = asyncio.create_task(lane.run())
+    await delivered(broker, 9)
+    broker.id, broker.end, broker.position = "two", 4, 0
+    await delivered(broker, 13)
+    task.cancel()
+    await asyncio.wait({task})
+    assert pairs == {("", None), ("one", 9)}
 
 
 async def test_what_was_committed_for_another_incarnation_counts_for_nothing() -> None:

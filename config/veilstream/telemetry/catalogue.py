@@ -44,6 +44,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "lane_failures", "counter", "Partitions that were opened again, by error.", "operator", ("error",)
         ),
+        Metric("commit_failures", "counter", "Offset commits that failed, by error.", "operator", ("error",)),
         Metric("consumer_lag", "gauge", "Records not yet processed.", "operator", ("topic", "partition")),
         Metric("ledger_charges", "counter", "Charges, by outcome.", "operator", ("budget", "outcome")),
         Metric(

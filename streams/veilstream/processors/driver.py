@@ -22,11 +22,13 @@ from typing import Any, TypeVar
 import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as faust_aiokafka
 
+from veilstream.processors.lane import LogTruncated
 from veilstream.settings import KafkaSettings, kafka_options
+from veilstream.telemetry import metrics
 from veilstream.transport import TopicIdentity
 from veilstream.transport.errors import broker_errors
 
@@ -100,8 +102,12 @@ class _Consumer(faust_aiokafka.Consumer):
             await asyncio.wait_for(
                 self.run(lambda consumer: consumer.commit(offsets)), self.app.kafka.request_timeout_seconds
             )
-        except (CommitFailedError, IllegalStateError, TimeoutError):
-            return False  # a rebalance, or no broker: who reads on reads from the last commit
+        except (CommitFailedError, IllegalStateError):
+            return False  # a rebalance: who has the partition now reads from the last commit
+        except (KafkaError, TimeoutError) as error:
+            # No broker, or it refuses for now. The next one is tried in half a second.
+            metrics.counter("commit_failures", error=type(error).__name__).inc()
+            return False
         return True
 
     def verify_event_path(self, now: float, tp: Any) -> None:
@@ -143,10 +149,12 @@ class LaneSource:
 
     async def seek(self, offset: int | None) -> int:
         async def go(consumer: AIOKafkaConsumer) -> int:
-            where = offset
-            if where is None:
-                where = (await consumer.beginning_offsets([self._source]))[self._source]
-            consumer.seek(self._source, where)
+            place = self._source
+            where = (await consumer.beginning_offsets([place]))[place] if offset is None else offset
+            # Tansu, which has no idempotence, answers with an end before its last batch.
+            if self._app.kafka.idempotence and (await consumer.end_offsets([place]))[place] < where:
+                raise LogTruncated
+            consumer.seek(place, where)
             return int(where)
 
         with broker_errors():

@@ -88,8 +88,10 @@ class Flow:
     async def drain(self) -> None:
         """End every lane once what it delivers is delivered; `next_offsets` still says how far each came."""
         tasks = [task for _, task in self._lanes.values()]
-        for task in tasks:
-            task.cancel()
+        for lane, task in self._lanes.values():
+            if not lane.ending:
+                lane.ending = True
+                task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 

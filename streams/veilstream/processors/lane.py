@@ -29,7 +29,7 @@ from veilstream.processors.decoding import RawRecord
 from veilstream.processors.delivery import Delivery
 from veilstream.processors.pipeline import Outcome
 
-__all__ = ["Hooks", "Lane", "Source", "WorkOn"]
+__all__ = ["Hooks", "Lane", "LogTruncated", "Source", "TopicRecreated", "WorkOn"]
 
 _FIRST_WAIT_SECONDS = 0.1
 _LONGEST_WAIT_SECONDS = 5.0
@@ -40,8 +40,12 @@ _TOP_UP_SECONDS = 0.002
 WorkOn = Callable[[Sequence[RawRecord]], Awaitable[Sequence[Outcome]]]
 
 
-class _Recreated(Exception):
+class TopicRecreated(Exception):
     """The topic was deleted and made again while its records were under way."""
+
+
+class LogTruncated(Exception):
+    """The log ends before the place that was read: an unclean election, or a broker that was restored."""
 
 
 def _from(offset: int, records: Sequence[Any]) -> list[Any]:
@@ -58,7 +62,11 @@ class Source(Protocol):
         """The committed offset and the incarnation it belongs to ("" where none was written)."""
 
     async def seek(self, offset: int | None) -> int:
-        """Read from `offset` on, or from the beginning; returns the offset."""
+        """Read from `offset` on, or from the beginning; returns the offset.
+
+        Raises:
+            LogTruncated: the log ends before `offset`.
+        """
 
     async def fetch(self, records: int, seconds: float) -> Sequence[Any]:
         """At most so many records, as soon as there is one; none after `seconds`."""
@@ -102,6 +110,7 @@ class Lane:
         self.partition = partition
         self.next: int | None = None
         self.incarnation = ""
+        self.ending = False  # asked to end: a second cancellation would break off its settling
         self._source, self._new_delivery, self._work, self._hooks = source, delivery, work, hooks
         self._set_incarnation, self._room, self._cheap = set_incarnation, room, cheap
         self._linger, self._fenced_seconds = linger_seconds, fenced_seconds
@@ -126,8 +135,10 @@ class Lane:
                     await asyncio.sleep(self._fenced_seconds if isinstance(error, Fenced) else wait)
                     wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
         finally:
-            await self._settle()
-            await self._close()
+            try:
+                await self._settle()
+            finally:
+                await self._close()
 
     async def _open(self) -> Delivery:
         self._progressed = False
@@ -171,9 +182,11 @@ class Lane:
         """A batch of what is not below our own next offset; empty where nothing came in time."""
         fetched = await self._source.fetch(room, _FETCH_SECONDS)
         found = _from(self._taken, fetched)
-        if fetched and not found and await self._source.incarnation(time.monotonic()) != self.incarnation:
-            # Made again, and shorter than what was read: aiokafka went to its beginning by itself.
-            raise _Recreated
+        if fetched and not found:
+            # Our place is beyond the log's end, and aiokafka went to its beginning by itself. To drop what
+            # comes until it is back at our place would lose what was written meanwhile.
+            same = await self._source.incarnation(time.monotonic()) == self.incarnation
+            raise LogTruncated if same else TopicRecreated
         until = time.monotonic() + self._linger
         # Where work is cheap, what comes while a batch is delivered makes one batch, not many small ones.
         while found and len(found) < room and (time.monotonic() < until or self._busy()):
@@ -194,7 +207,7 @@ class Lane:
         began: float,
     ) -> None:
         if await confirmed != self.incarnation:
-            raise _Recreated
+            raise TopicRecreated
         await delivery.deliver(outcomes, upto, self.incarnation)
         self.next, self._progressed = upto, True
         self._under_way -= len(outcomes)

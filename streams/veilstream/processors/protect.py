@@ -98,6 +98,8 @@ def make_app(settings: Settings, work: Work, hooks: RoleHooks) -> tuple[App, Flo
     @app.on_partitions_assigned.connect(weak=False)
     async def assigned(sender: Any, partitions: set[TP], **_: Any) -> None:
         await flow.close()
+        if app.should_stop:
+            return  # it was asked to while the lanes closed
         numbers = sorted(tp.partition for tp in partitions)
         hooks.assigned(numbers)
         flow.assign(numbers)

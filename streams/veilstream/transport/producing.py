@@ -27,6 +27,7 @@ RECORD_OVERHEAD_BYTES = 1024
 """Room beside key, value and headers: the batch's header and the records' framing."""
 
 _LOOK_SECONDS = 0.25
+_CLOSING: set[asyncio.Future[None]] = set()  # the loop itself keeps tasks by weak references only
 
 # A fixed wait of 20 ms after "the last transaction is still being completed": markers take 1 to 5.
 aiokafka_sender.BACKOFF_OVERRIDE = 0.002
@@ -91,9 +92,23 @@ async def start(kafka: KafkaSettings, **overrides: Any) -> AIOKafkaProducer:
 
 
 async def stop(made: AIOKafkaProducer, kafka: KafkaSettings) -> None:
-    """Flush and stop; what cannot be delivered is given up after `kafka.request_timeout_seconds`."""
+    """Flush and stop; what cannot be delivered is given up after `kafka.request_timeout_seconds`.
+
+    A caller that is cancelled leaves; the closing goes on to its end. Broken off, aiokafka would leave its
+    sender running: connections that nobody closes, and records that go out behind a later holder's.
+    """
+    closing = asyncio.ensure_future(_close(made, kafka))
+    _CLOSING.add(closing)
+    closing.add_done_callback(_CLOSING.discard)
+    await asyncio.shield(closing)
+
+
+async def _close(made: AIOKafkaProducer, kafka: KafkaSettings) -> None:
     await finish(made.stop(), kafka.request_timeout_seconds + 1.0)
-    await finish(made.client.close(), 1.0)  # where the flush did not end: the connections are still open
+    # Where the flush did not end, sender and connections are still there.
+    if made._sender is not None:
+        await finish(made._sender.close(), 1.0)
+    await finish(made.client.close(), 1.0)
 
 
 @asynccontextmanager
