@@ -23,6 +23,7 @@ from veilstream.transport import (
     ensure_topics,
     incarnation,
     producer,
+    producing,
     read_to_end,
 )
 
@@ -119,3 +120,16 @@ async def test_a_timeout_around_a_call_of_the_client_is_the_brokers() -> None:
 async def test_cancelled_is_not_an_error_of_the_broker() -> None:
     with pytest.raises(asyncio.CancelledError), broker_errors():
         raise asyncio.CancelledError
+
+
+async def test_a_cancelled_stop_goes_on_to_its_end(kafka_fresh: KafkaSettings) -> None:
+    made = await producing.start(kafka_fresh)
+    stopping = asyncio.create_task(producing.stop(made, kafka_fresh))
+    await asyncio.sleep(0)
+    stopping.cancel()
+    await asyncio.wait({stopping})
+    assert stopping.cancelled()
+    async with asyncio.timeout(5):
+        await asyncio.wait({made._sender.sender_task})
+    await asyncio.sleep(0.1)
+    assert not [connection for connection in made.client._conns.values() if connection.connected()]

@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from veilstream.detection import PatternEngine
+from pipelines import pipeline_of
 from veilstream.events import codec
 from veilstream.events.cloudevents import Attributes, Origin
 from veilstream.events.types import INTERACTION, PROTECTED, QUARANTINE
-from veilstream.keys import FileKeyProvider, PersonKeys
 from veilstream.processors.decoding import RawRecord
-from veilstream.processors.pipeline import Outcome, Pipeline
+from veilstream.processors.pipeline import Outcome
 from veilstream.processors.sealing import open_quarantined
-from veilstream.protection import Protector, load_policy
 
-
-class Store:
-    def __init__(self) -> None:
-        self.kept: dict[bytes, bytes] = {}
-
-    async def get_or_create(self, proposals: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        return {index: self.kept.setdefault(index, sealed) for index, sealed in proposals.items()}
-
-
-PROVIDER = FileKeyProvider(Path(tempfile.mkdtemp(prefix="veilstream-keys-")))
-PROVIDER.ensure("acme")
-PIPELINE = Pipeline(
-    protector=Protector(PatternEngine(), load_policy("strict")),
-    provider=PROVIDER,
-    people=PersonKeys(PROVIDER, Store()),
-    topic="veil.interactions.raw",
-    incarnation="abc",
-    limit_bytes=100_000,
-    quarantine_limit_bytes=400_000,
-)
+PROVIDER, PIPELINE = pipeline_of("acme")
 MARK = "zqxmark"  # stands for content: no word of the contract, no base64 by chance
 
 json_values = st.recursive(

@@ -6,46 +6,22 @@ And a batch fails whole: one bad item, and the record is in quarantine as it was
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from veilstream.detection import PatternEngine
+from pipelines import pipeline_of
 from veilstream.events import codec
 from veilstream.events.cloudevents import Attributes
 from veilstream.events.types import BATCH, INTERACTION, PROTECTED, PROTECTED_BATCH, QUARANTINE
-from veilstream.keys import FileKeyProvider, PersonKeys
 from veilstream.processors.decoding import RawRecord
-from veilstream.processors.pipeline import Outcome, Pipeline
+from veilstream.processors.pipeline import Outcome
 from veilstream.processors.sealing import open_quarantined
-from veilstream.protection import Protector, load_policy
 
-
-class Store:
-    def __init__(self) -> None:
-        self.kept: dict[bytes, bytes] = {}
-
-    async def get_or_create(self, proposals: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        return {index: self.kept.setdefault(index, sealed) for index, sealed in proposals.items()}
-
-
-PROVIDER = FileKeyProvider(Path(tempfile.mkdtemp(prefix="veilstream-keys-")))
-PROVIDER.ensure("acme")
-PROVIDER.ensure("globex")
-PIPELINE = Pipeline(
-    protector=Protector(PatternEngine(), load_policy("strict")),
-    provider=PROVIDER,
-    people=PersonKeys(PROVIDER, Store()),
-    topic="veil.interactions.raw",
-    incarnation="abc",
-    limit_bytes=200_000,
-    quarantine_limit_bytes=800_000,
-)
+PROVIDER, PIPELINE = pipeline_of("acme", "globex", limit_bytes=200_000)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 MARK = "zqxmark"
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from veilstream.detection import PatternEngine
-from veilstream.keys import FileKeyProvider, PersonKeys
-from veilstream.processors.driver import credentials
-from veilstream.processors.pipeline import Outcome, Pipeline
+from pipelines import pipeline_of
+from veilstream.processors.driver import App, _Consumer, credentials
+from veilstream.processors.flow import Flow
+from veilstream.processors.pipeline import Outcome
 from veilstream.processors.protect import make_app
-from veilstream.protection import Protector, load_policy
 from veilstream.settings import KafkaSettings, Settings
 
 
@@ -36,36 +38,25 @@ def test_the_users_cluster_is_reached_with_its_credentials(mechanism: str) -> No
     assert tls.protocol.value == "SSL"
 
 
-class NoStore:
-    async def get_or_create(self, proposals: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        return proposals
+class Nobody:
+    def opened(self, partition: int) -> None: ...
+    def delivered(self, partition: int, outcomes: Sequence[Outcome], seconds: float) -> None: ...
+    def failed(self, partition: int, error: BaseException, records: int) -> None: ...
+    def waiting(self) -> None: ...
+    def assigned(self, partitions: list[int]) -> None: ...
 
 
-async def test_the_app_has_the_settings_that_held(tmp_path: Path) -> None:
-    provider = FileKeyProvider(tmp_path)
-    provider.ensure("acme")
+def app_and_flow() -> tuple[App, Flow]:
     settings = Settings.model_validate(
         {"kafka": {"bootstrap": "127.0.0.1:1,127.0.0.1:2"}, "processor": {"instance": "one"}}
     )
-    pipeline = Pipeline(
-        protector=Protector(PatternEngine(), load_policy("strict")),
-        provider=provider,
-        people=PersonKeys(provider, NoStore()),
-        topic="veil.interactions.raw",
-        incarnation="abc",
-        limit_bytes=1_000_000,
-        quarantine_limit_bytes=4_000_000,
-    )
-
-    class Nobody:
-        def opened(self, partition: int) -> None: ...
-        def delivered(self, partition: int, outcomes: Sequence[Outcome], seconds: float) -> None: ...
-        def failed(self, partition: int, error: BaseException, records: int) -> None: ...
-        def waiting(self) -> None: ...
-        def assigned(self, partitions: list[int]) -> None: ...
-
-    app, flow = make_app(settings, pipeline, Nobody())
+    app, flow = make_app(settings, pipeline_of("acme")[1], Nobody())
     app.finalize()
+    return app, flow
+
+
+async def test_the_app_has_the_settings_that_held() -> None:
+    app, flow = app_and_flow()
     conf = app.conf
     assert conf.id == "veil.veilstream-protect"
     assert [url.port for url in conf.broker] == [1, 2]
@@ -79,6 +70,27 @@ async def test_the_app_has_the_settings_that_held(tmp_path: Path) -> None:
     assert 6 <= conf.broker_session_timeout < conf.broker_request_timeout
     assert [topic.get_topic_name() for topic in app.topics] == ["veil.interactions.raw"]
     assert app.committable() == flow.next_offsets == {}
+
+
+async def test_a_processor_that_fetches_nothing_stays_in_the_group() -> None:
+    app, _ = app_and_flow()
+    thread = app.consumer._new_consumer_thread()
+    made = thread._create_worker_consumer(app.transport)
+    # aiokafka leaves after this time without a fetch and does not come back: a spare would never take over.
+    assert made._max_poll_interval_ms > 1000 * 86_400 * 20
+    assert made._isolation_level == "read_committed"
+    await made.stop()
+
+
+@pytest.mark.parametrize("error", [GroupAuthorizationFailedError(), CommitFailedError(), TimeoutError()])
+async def test_a_commit_that_is_refused_is_tried_again_later(error: Exception) -> None:
+    async def refused(call: Any) -> None:
+        raise error
+
+    offsets = {TopicPartition("raw", 0): OffsetAndMetadata(1, "one")}
+    owner = SimpleNamespace(committable=lambda: offsets, kafka=KafkaSettings.model_validate({}))
+    half: Any = SimpleNamespace(app=owner, run=refused)
+    assert await _Consumer.commit(half) is False
 
 
 def test_the_processor_loads_no_training_stack_and_the_room_itself_no_faust() -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from veilstream.bench.pipeline.children import BenchFailed
 from veilstream.bench.pipeline.options import Place
@@ -150,7 +151,7 @@ async def reset(place: Place, group: str) -> None:
             try:
                 await consumer.commit(dict.fromkeys(partitions, 0))
                 return
-            except Exception:  # members that have not left yet; other errors come again
+            except KafkaError:  # members that have not left yet
                 await asyncio.sleep(0.5)
         raise BenchFailed("the group of the last run still has members")
     finally:

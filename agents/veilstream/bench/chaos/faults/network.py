@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from veilstream.bench.chaos.cluster import NODES
@@ -13,12 +14,13 @@ from veilstream.bench.chaos.world import World
 __all__ = ["CutAll", "CutBroker", "CutProcessor"]
 
 
-class _Cut(Basic):
+class _Cut(Basic, ABC):
     needs: ClassVar[frozenset[str]] = frozenset({"network"})
     _names: tuple[str, ...] = ()
 
+    @abstractmethod
     def choose(self, world: World, rng: random.Random) -> tuple[str, ...]:
-        raise NotImplementedError
+        """Who is cut off."""
 
     async def apply(self, world: World, rng: random.Random) -> None:
         network = world.network
