@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
+from stream_world import Bench
 from veilstream.contracts import JournalRecord
 from veilstream.embedded.kafka import LocalKafka
 from veilstream.embedded.service import Broker
@@ -154,3 +155,13 @@ def data_folder() -> Path:
     """The shared data folder: VEILSTREAM_DATA, or `../shared/data` beside the project."""
     project = Path(__file__).resolve().parents[2]
     return Path(os.environ.get("VEILSTREAM_DATA") or project.parent / "shared" / "data")
+
+
+@pytest.fixture
+def bench(kafka_fresh: KafkaSettings, store_url: str, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path, kafka_fresh.model_copy(update={"max_record_bytes": 100_000}), store_url)
+    yield made
+    for processor in made.processors:
+        if processor.process.poll() is None:
+            processor.process.kill()
+            processor.process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -88,7 +89,9 @@ async def test_a_commit_that_is_refused_is_tried_again_later(error: Exception) -
         raise error
 
     offsets = {TopicPartition("raw", 0): OffsetAndMetadata(1, "one")}
-    owner = SimpleNamespace(committable=lambda: offsets, kafka=KafkaSettings.model_validate({}))
+    owner = SimpleNamespace(
+        committable=lambda: offsets, kafka=KafkaSettings.model_validate({}), committing=asyncio.Lock()
+    )
     half: Any = SimpleNamespace(app=owner, run=refused)
     assert await _Consumer.commit(half) is False
 

@@ -95,13 +95,16 @@ class _Consumer(faust_aiokafka.Consumer):
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit what the lanes have delivered, as they say it."""
-        offsets: dict[TopicPartition, OffsetAndMetadata] = self.app.committable()
-        if not offsets:
-            return False
         try:
-            await asyncio.wait_for(
-                self.run(lambda consumer: consumer.commit(offsets)), self.app.kafka.request_timeout_seconds
-            )
+            # One after the other: an older one that arrives later would take the offset back.
+            async with self.app.committing:
+                offsets: dict[TopicPartition, OffsetAndMetadata] = self.app.committable()
+                if not offsets:
+                    return False
+                await asyncio.wait_for(
+                    self.run(lambda consumer: consumer.commit(offsets)),
+                    self.app.kafka.request_timeout_seconds,
+                )
         except (CommitFailedError, IllegalStateError):
             return False  # a rebalance: who has the partition now reads from the last commit
         except (KafkaError, TimeoutError) as error:
@@ -124,6 +127,7 @@ class App(faust.App):
     kafka: KafkaSettings
     on_drain: Callable[[], Awaitable[None]]
     committable: Callable[[], dict[TopicPartition, OffsetAndMetadata]]
+    committing: asyncio.Lock
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)

@@ -6,6 +6,7 @@ Faust has the app, the consumer group and the rebalances; `driver` says what of 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Protocol
 
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -60,7 +61,7 @@ def make_app(settings: Settings, work: Work, hooks: RoleHooks) -> tuple[App, Flo
         web_enabled=False,
         autodiscover=False,
     )
-    app.kafka = kafka
+    app.kafka, app.committing = kafka, asyncio.Lock()
     app.topics.add(app.topic(raw, key_type=bytes, value_type=bytes))
     identity = TopicIdentity(kafka, raw)
 
