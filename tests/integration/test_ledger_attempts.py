@@ -35,6 +35,7 @@ from veilstream.ledger.store import Keys
 def ledger(store: Redis, tmp_path: Path) -> Ledger:
     provider = FileKeyProvider(tmp_path / "keys")
     provider.create_ledger()
+    provider.create_operator()
     return Ledger(store, provider.ledger(), provider=provider)
 
 
@@ -184,9 +185,10 @@ async def test_a_process_that_decides_otherwise_than_the_store_changes_nothing(
     held = await dump(store, "b")
     honest = decide
 
-    def cheating(budget: Any, charges: Sequence[int]) -> Any:
-        decision = honest(budget, charges)
-        return replace(decision, after=replace(decision.after, spent=(1,)))
+    def cheating(path: Any, charges: Sequence[int]) -> Any:
+        decision = honest(path, charges)
+        step = decision.steps[0]
+        return replace(decision, steps=(replace(step, after=replace(step.after, spent=(1,))),))
 
     monkeypatch.setattr("veilstream.ledger.ledger.decide", cheating)
     with pytest.raises(LedgerDiffers):
@@ -200,7 +202,7 @@ async def test_a_store_that_is_away_is_one_line_of_what_to_do(ledger: Ledger) ->
     for call in (
         lost.budgets(),
         lost.show("b"),
-        lost.create_budget("b", "acme", 3.0, DELTA, [12]),
+        lost.budget("b"),
         durability(gone),
     ):
         with pytest.raises(StoreUnavailable) as caught:

@@ -65,6 +65,7 @@ class Machine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         provider = FileKeyProvider(Path(self.folder.name))
         provider.create_ledger()
+        provider.create_operator()
         self.ledger = Ledger(self.client, provider.ledger(), provider=provider)
         self.journal = MemoryJournal()
         self.relay = Relay(self.ledger, self.journal, "machine")

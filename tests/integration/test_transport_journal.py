@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,7 +130,7 @@ async def test_nothing_is_written_when_one_record_is_wrong(
     good, bad = record("default", 1), record("default", 2, sealed=1_000_000)
     if what == "malformed":
         bad = record("default", 2)
-        bad.public["somebody@example.com"] = 1
+        bad = replace(bad, public={**(bad.public or {}), "somebody@example.com": 1})
     with pytest.raises(RecordInvalid if what == "malformed" else RecordTooLarge) as caught:
         await KafkaJournal(kafka_fresh).append([good, bad])
     assert "somebody" not in str(caught.value)

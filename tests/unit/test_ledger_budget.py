@@ -8,7 +8,20 @@ import pytest
 
 from veilstream.accounting import INFINITE
 from veilstream.errors import AccountingError
-from veilstream.ledger.budget import Budget, after, decide, define, has_room, raised
+from veilstream.ledger.budget import (
+    Budget,
+    after,
+    ancestors,
+    corrected,
+    decide,
+    define,
+    frozen,
+    has_room,
+    parent_of,
+    raised,
+    refreshed,
+    root_of,
+)
 
 
 def budget(caps: tuple[int, ...], spent: tuple[int, ...] = (), mode: str = "odometer") -> Budget:
@@ -38,6 +51,12 @@ def budget(caps: tuple[int, ...], spent: tuple[int, ...] = (), mode: str = "odom
         lambda: define("b", "acme", 1.0, 1e-6, [64], "somehow"),
         lambda: define("B", "acme", 1.0, 1e-6, [64], "odometer"),
         lambda: define("b{x}", "acme", 1.0, 1e-6, [64], "odometer"),
+        lambda: define("a/b/c/d", "acme", 1.0, 1e-6, [64], "odometer"),
+        lambda: define("a//b", "acme", 1.0, 1e-6, [64], "odometer"),
+        lambda: define("/a", "acme", 1.0, 1e-6, [64], "odometer"),
+        lambda: define("b", "acme", 1.0, 1e-6, [64], "odometer", refresh_seconds=0.0),
+        lambda: define("b", "acme", 1.0, 1e-6, [64], "odometer", refresh_seconds=math.nan),
+        lambda: define("b", "acme", 1.0, 1e-6, [64], "odometer", block_seconds=math.inf),
         lambda: define("b", "Acme Ltd", 1.0, 1e-6, [64], "odometer"),
         lambda: raised(budget((5,)), 3.0),
         lambda: raised(budget((5,)), 1.0),
@@ -68,21 +87,70 @@ def test_sums_saturate() -> None:
 
 def test_the_odometer_refuses_in_its_mode_only() -> None:
     full = budget((10,), (8,))
-    refused = decide(full, (3,))
-    assert (refused.admitted, refused.after.spent, refused.exhausts) == (False, (8,), True)
-    going_on = decide(replace(full, mode="individual"), (3,))
-    assert (going_on.admitted, going_on.after.spent) == (True, (11,))
+    refused = decide([full], (3,))
+    assert (refused.admitted, refused.at, refused.reason) == (False, "b", "no_room")
+    assert (refused.steps[0].after.spent, refused.steps[0].exhausts) == ((8,), True)
+    going_on = decide([replace(full, mode="individual")], (3,))
+    assert (going_on.admitted, going_on.steps[0].after.spent) == (True, (11,))
 
 
 def test_exhausted_is_said_once_when_the_same_charge_fits_no_more() -> None:
-    first = decide(budget((10,)), (5,))
+    first = decide([budget((10,))], (5,)).steps[0]
     assert not first.exhausts  # 5 + 5 fits
-    second = decide(first.after, (5,))
-    assert second.admitted
+    second = decide([first.after], (5,)).steps[0]
     assert second.exhausts
     told = replace(second.after, exhausted=True)
-    assert not decide(told, (5,)).exhausts
+    assert not decide([told], (5,)).steps[0].exhausts
     assert not raised(told, 4.0).exhausted
+
+
+def test_a_path_pays_at_every_budget_or_at_none() -> None:
+    leaf, root = budget((10,), (2,)), replace(budget((20,), (17,)), name="r")
+    paid = decide([leaf, root], (3,))
+    assert [step.after.spent for step in paid.steps] == [(5,), (20,)]
+    refused = decide([leaf, root], (4,))
+    assert (refused.admitted, refused.at, refused.reason) == (False, "r", "no_room")
+    assert [step.after.spent for step in refused.steps] == [(2,), (17,)]
+    assert [step.exhausts for step in refused.steps] == [False, True]
+
+
+def test_a_frozen_budget_above_admits_nothing() -> None:
+    root = frozen(replace(budget((20,)), name="r"), True)
+    refused = decide([budget((10,)), root], (3,))
+    assert (refused.admitted, refused.at, refused.reason) == (False, "r", "frozen")
+    assert not any(step.exhausts for step in refused.steps)
+    assert decide([budget((10,)), frozen(root, False)], (3,)).admitted
+
+
+def test_the_largest_share_that_a_charge_reaches_is_told_once() -> None:
+    shares, spent = [], budget((100,))
+    for charge in (49, 1, 35, 1, 14):
+        step = decide([spent], (charge,)).steps[0]
+        shares.append(step.threshold)
+        spent = step.after
+    assert shares == [None, 0.5, 0.8, None, 1.0]
+
+
+def test_a_correction_is_spent_by_everyone_and_ends_with_the_period() -> None:
+    before = replace(budget((10,), (4,)), refresh_seconds=60.0, period=7)
+    after_ = corrected(before, (3,))
+    assert (after_.spent, after_.limits, after_.caps) == ((7,), (7,), (10,))
+    assert corrected(after_, (9,)).limits == (-2,)
+    new = refreshed(after_, 9)
+    assert (new.spent, new.limits, new.period) == ((0,), (10,), 9)
+    with pytest.raises(AccountingError):
+        refreshed(new, 9)
+
+
+@pytest.mark.parametrize("charges", [(), (0,), (-1,), (1.5,), (True,), (2**53,), (1, 1)])
+def test_a_correction_that_is_none_is_refused(charges: tuple[int, ...]) -> None:
+    with pytest.raises(AccountingError):
+        corrected(budget((10,)), charges)
+
+
+def test_the_path_of_a_name() -> None:
+    assert ancestors("acme/support/m") == ("acme/support/m", "acme/support", "acme")
+    assert (parent_of("acme"), parent_of("acme/x"), root_of("acme/x")) == (None, "acme", "acme")
 
 
 def test_the_fraction_is_the_least_over_the_orders_that_can_promise_anything() -> None:

@@ -1,4 +1,4 @@
-"""A journal written by the first version: every later version reads it, and comes to the same state."""
+"""Journals written by earlier versions: every later version reads them, and comes to the same state."""
 
 import copy
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from veilstream.errors import JournalBroken, KeyMissing
+from veilstream.events.types import BUDGET_EVENT, schema
 from veilstream.keys import FileKeyProvider
 from veilstream.ledger.chain import GENESIS, digest, linked
 from veilstream.ledger.fold import fold
@@ -19,8 +20,8 @@ FOLDER = Path(__file__).parents[1] / "fixtures" / "journal"
 Entries = list[dict[str, Any]]
 
 
-def journal() -> Entries:
-    return [orjson.loads(line) for line in (FOLDER / "v1.jsonl").read_bytes().splitlines()]
+def journal(version: str = "v1") -> Entries:
+    return [orjson.loads(line) for line in (FOLDER / f"{version}.jsonl").read_bytes().splitlines()]
 
 
 def opener() -> LedgerOpener:
@@ -39,9 +40,10 @@ def hashed_anew(entries: Entries) -> Entries:
     return done
 
 
-def test_it_folds_to_the_state_that_was_dumped_beside_it() -> None:
-    states = {name: document(state) for name, state in fold(journal(), opener()).items()}
-    kept = orjson.loads((FOLDER / "v1.state.json").read_bytes())
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_it_folds_to_the_state_that_was_dumped_beside_it(version: str) -> None:
+    states = {name: document(state) for name, state in fold(journal(version), opener()).items()}
+    kept = orjson.loads((FOLDER / f"{version}.state.json").read_bytes())
     assert orjson.dumps(states, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
         kept, option=orjson.OPT_SORT_KEYS
     )
@@ -52,6 +54,14 @@ def test_it_holds_every_kind_of_event_of_the_first_version() -> None:
     assert kinds == {
         "created", "raised", "charged", "started", "committed", "abandoned", "refused", "exhausted",
     }  # fmt: skip
+    assert {entry["public"]["event"] for entry in journal("v2")} == kinds | {
+        "threshold", "refreshed", "corrected", "frozen", "unfrozen",
+    }  # fmt: skip
+
+
+def test_every_kind_of_event_stands_in_some_version() -> None:
+    published = schema(BUDGET_EVENT)["properties"]["event"]["enum"]
+    assert {e["public"]["event"] for v in ("v1", "v2") for e in journal(v)} == set(published)
 
 
 def test_the_public_chain_is_over_public_content_alone() -> None:
@@ -164,7 +174,7 @@ def exhausted_with_room(entries: Entries) -> None:
             entry["public"]["charge"]["charges"] = [1, 1]
 
 
-def unknown_kind(entries: Entries) -> None:
+def another_kind(entries: Entries) -> None:
     entries[2]["public"]["event"] = "frozen"
 
 
@@ -177,7 +187,7 @@ def another_attempt(entries: Entries) -> None:
     [
         lower_charge, less_spent, larger_caps, others_sealed, another_reservation, more_admitted,
         started_twice, raised_downwards, refused_with_room, exhausted_with_room,
-        unknown_kind, another_attempt,
+        another_kind, another_attempt,
     ],
     ids=lambda f: f.__name__,
 )  # fmt: skip
@@ -187,3 +197,68 @@ def test_a_fault_is_found_though_the_chain_was_hashed_anew(fault: Callable[[Entr
     with pytest.raises(JournalBroken, match="entry"):
         fold(hashed_anew(entries), opener())
     assert fold(hashed_anew(journal()), opener())  # hashing anew alone changes nothing
+
+
+def unpaid_above(entries: Entries) -> None:
+    """The root's part of a charge is taken out, and its later sequence numbers moved up."""
+    at = next(n for n, e in enumerate(entries) if e["public"].get("by") and e["public"]["budget"] == "acme")
+    del entries[at]
+    for entry in entries:
+        if entry["public"]["budget"] == "acme" and entry["public"]["seq"] > 1:
+            entry["public"]["seq"] -= 1
+
+
+def paid_for_another(entries: Entries) -> None:
+    next(e for e in entries if e["public"].get("by"))["public"]["by"] = "acme/other"
+
+
+def thawed_by_nobody(entries: Entries) -> None:
+    del next(e for e in entries if e["public"]["event"] == "unfrozen")["authority"]
+
+
+def raised_by_another(entries: Entries) -> None:
+    next(e for e in entries if e["public"]["event"] == "raised")["authority"]["by"] = "worker"
+
+
+def larger_than_the_parent(entries: Entries) -> None:
+    for entry in entries:
+        if entry["public"]["budget"] == "acme/support":
+            entry["public"]["epsilon"] = 9.0
+
+
+def refreshed_backwards(entries: Entries) -> None:
+    next(e for e in entries if e["public"]["event"] == "refreshed")["public"]["period"] -= 3
+
+
+def corrected_downwards(entries: Entries) -> None:
+    next(e for e in entries if e["public"]["event"] == "corrected")["public"]["corrected"] = [0, 0, 0]
+
+
+def a_share_not_reached(entries: Entries) -> None:
+    next(e for e in entries if e["public"]["event"] == "threshold")["public"]["threshold"] = 1.0
+
+
+def parts_exchanged(entries: Entries) -> None:
+    first = next(n for n, e in enumerate(entries) if "part" in e)
+    entries[first]["sealed"], entries[first + 1]["sealed"] = (
+        entries[first + 1]["sealed"],
+        entries[first]["sealed"],
+    )
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        unpaid_above, paid_for_another, thawed_by_nobody, raised_by_another, larger_than_the_parent,
+        refreshed_backwards, corrected_downwards, a_share_not_reached, parts_exchanged,
+    ],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
+def test_a_fault_in_a_tree_is_found_though_the_chain_was_hashed_anew(
+    fault: Callable[[Entries], None],
+) -> None:
+    entries = journal("v2")
+    fault(entries)
+    with pytest.raises(JournalBroken, match="entry"):
+        fold(hashed_anew(entries), opener())
+    assert fold(hashed_anew(journal("v2")), opener())

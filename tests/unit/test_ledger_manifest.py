@@ -11,7 +11,7 @@ from veilstream.accounting import INFINITE
 from veilstream.contracts import RootKey
 from veilstream.errors import ChargeInvalid
 from veilstream.ledger.budget import define
-from veilstream.ledger.manifest import Charge, Manifest, pack, reservation_id, unpack, validate
+from veilstream.ledger.manifest import TOKEN_BYTES, Charge, Manifest, people, reservation_id, unpack, validate
 
 BUDGET = define("b", "acme", 3.0, 1e-6, (7, 12), "odometer")
 ROOT = RootKey("ledger", 1, bytes(32))
@@ -35,14 +35,18 @@ def identity(manifest: Manifest) -> str:
         manifest.tenant,
         manifest.public(),
         manifest.parent,
-        b"".join(pack(manifest.people)),
+        people(manifest.people).packed,
     )
 
 
 def test_people_are_sorted_bytes_whatever_order_they_come_in() -> None:
     assert validate(MANIFEST, BUDGET) == validate(replace(MANIFEST, people=PEOPLE[::-1]), BUDGET)
-    assert [unpack(packed) for packed in pack(PEOPLE)] == list(PEOPLE)
-    assert validate(replace(MANIFEST, people=()), BUDGET) == []
+    found = people(PEOPLE)
+    packed = [found.packed[at : at + TOKEN_BYTES] for at in range(0, len(found.packed), TOKEN_BYTES)]
+    assert packed == sorted(packed)
+    assert [unpack(raw) for raw in packed] == list(found.tokens)
+    assert sorted(found.tokens) == sorted(PEOPLE)
+    assert validate(replace(MANIFEST, people=()), BUDGET).tokens == ()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +110,7 @@ def test_a_malformed_charge_is_refused(change: dict[str, Any]) -> None:
 
 def test_a_higher_price_than_due_may_be_paid() -> None:
     dearer = replace(CHARGE, charges=tuple(units + 5 for units in CHARGE.charges))
-    assert len(validate(replace(MANIFEST, charge=dearer), BUDGET)) == 5
+    assert len(validate(replace(MANIFEST, charge=dearer), BUDGET).tokens) == 5
 
 
 def test_the_error_names_no_token() -> None:

@@ -109,13 +109,22 @@ async def open_store(current: Settings) -> AsyncIterator[Redis]:
         await client.aclose()
 
 
+def _login() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a user of this number
+        return "unknown"
+
+
 @asynccontextmanager
-async def open_ledger(current: Settings) -> AsyncIterator[tuple[Ledger, Relay]]:
-    """The ledger and a relay that moves its outbox to Kafka."""
+async def open_ledger(current: Settings, *, by: str | None = None) -> AsyncIterator[tuple[Ledger, Relay]]:
+    """The ledger and a relay that moves its outbox to Kafka. `by` is who acts; the login by default."""
     from veilstream.ledger import Ledger, Relay
     from veilstream.transport import KafkaJournal
 
     provider = key_provider(current)
     async with open_store(current) as store:
-        ledger = Ledger(store, provider.ledger(), provider=provider)
+        ledger = Ledger(store, provider.ledger(), provider=provider, by=by or _login())
         yield ledger, Relay(ledger, KafkaJournal(current.kafka), owner="cli")

@@ -6,12 +6,15 @@ sinks, another journal) implement one of these and change nothing else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 __all__ = [
     "AlertSink",
+    "Allocator",
+    "BudgetBlock",
+    "Demand",
     "Detector",
     "Finding",
     "Journal",
@@ -80,7 +83,7 @@ class JournalRecord:
 
     budget: str
     entry: dict[str, Any]  # ai.veilstream.ledger.entry.v1, inside the boundary
-    public: dict[str, Any]  # ai.veilstream.budget.event.v1
+    public: dict[str, Any] | None  # ai.veilstream.budget.event.v1; None for a part that is not the last
     release: dict[str, Any] | None  # ai.veilstream.release.v1
 
 
@@ -97,8 +100,58 @@ class Journal(Protocol):
 
 
 class AlertSink(Protocol):
-    """Somewhere an alert goes. Raises when it was not delivered."""
+    """Somewhere an alert goes.
+
+    To bring one: an entry point of the group `veilstream.alert_sinks`, a callable from `Settings` to a sink.
+    Delivery calls `deliver` again and again until it returns; `SinkRefused` says never, `SinkFailed` may say
+    when, any other error is tried again. It must be fit for being told the same alert twice.
+
+    Optional attributes:
+        audience: "operator" for a sink inside the boundary, which also gets operators' alerts; set from
+            `alerting.operator_sinks`.
+        resend_seconds: a sink that forgets is told what still fires so often.
+    """
 
     name: str
 
     async def deliver(self, alert: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetBlock:
+    """A part of a privacy budget that demands compete for: a whole budget, or the block of a span of time.
+
+    Everything in it is public. Units are the ledger's: Rényi divergence in integers of 1e-9 nats.
+    """
+
+    id: str
+    capacity: tuple[int, ...]  # cap of each order; an order whose cap is not above 0 never has room
+    spent: tuple[int, ...]  # so far, at each order
+    arrivals: int = 0  # demands that have asked for it so far, granted or not
+    created: float = 0.0  # Unix seconds
+    spent_by: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of `spent`, by model
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a run asks for: all of it or nothing. Public parameters only."""
+
+    id: str
+    model: str
+    arrival: float  # Unix seconds
+    charges: Mapping[str, tuple[int, ...]]  # block id to units at each of its orders
+    weight: float = 1.0  # what granting it is worth
+    deadline: float = float("inf")  # Unix seconds; from then on it is not granted
+
+
+class Allocator(Protocol):
+    """Says which waiting demands are granted now, in the order in which they are to be charged.
+
+    Pure: same blocks, demands and time, same answer. It proposes; the ledger's filter decides on each charge.
+    """
+
+    @property
+    def name(self) -> str: ...
+    def allocate(
+        self, blocks: Sequence[BudgetBlock], demands: Sequence[Demand], now: float
+    ) -> tuple[Demand, ...]: ...

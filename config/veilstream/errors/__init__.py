@@ -30,6 +30,10 @@ __all__ = [
     "RecordTooLarge",
     "ReleaseInvalid",
     "SettingInvalid",
+    "SignatureInvalid",
+    "SilenceInvalid",
+    "SinkFailed",
+    "SinkRefused",
     "StoreUnavailable",
     "TopicMismatch",
     "TrainingFailed",
@@ -207,6 +211,38 @@ class ReleaseInvalid(VeilstreamError):
     """A release's bytes do not match its card, or cannot be decrypted."""
 
     code = "release_invalid"
+
+
+class SilenceInvalid(VeilstreamError):
+    """A silence cannot be made or found: says what it takes."""
+
+    code = "silence_invalid"
+    exit_code = 2
+
+
+class SinkFailed(VeilstreamError):
+    """A sink did not take an alert now; it is tried again.
+
+    `retry_after_seconds` is the least wait that the receiver asked for, if it did.
+    """
+
+    code = "sink_failed"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_seconds: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class SinkRefused(VeilstreamError):
+    """A sink will never take this alert: trying again is of no use."""
+
+    code = "sink_refused"
+
+
+class SignatureInvalid(VeilstreamError):
+    """A webhook's signature is missing, malformed, too old, or another's."""
+
+    code = "signature_invalid"
 
 
 def _tree(cls: type[VeilstreamError]) -> list[type[VeilstreamError]]:

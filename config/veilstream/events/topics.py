@@ -54,6 +54,7 @@ CATALOGUE: dict[str, Topic] = {
         Topic("ledger.journal", "budget", "the ledger; people encrypted", "delete", "forever", False),
         Topic("budget.events", "budget", "anyone: public parameters only", "delete", "forever", False),
         Topic("budget.alerts", "alert fingerprint", "anyone", "compact", "forever", False),
+        Topic("alerts.deliveries", "sink and alert fingerprint", "alerting", "compact", "forever", False),
         Topic(
             "operator.signals", "source", "operators: exact counts, losses, denials", "delete", "days", False
         ),

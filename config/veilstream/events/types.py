@@ -16,10 +16,13 @@ import orjson
 
 __all__ = [
     "ALERT",
+    "ALERT_DELIVERY",
+    "ALERT_SILENCE",
     "BATCH",
     "BUDGET_EVENT",
     "INTERACTION",
     "JOURNAL_ENTRY",
+    "OPERATOR_SIGNAL",
     "PROTECTED",
     "PROTECTED_BATCH",
     "QUARANTINE",
@@ -39,6 +42,9 @@ BUDGET_EVENT = "ai.veilstream.budget.event.v1"
 JOURNAL_ENTRY = "ai.veilstream.ledger.entry.v1"
 RELEASE = "ai.veilstream.release.v1"
 ALERT = "ai.veilstream.alert.v1"
+OPERATOR_SIGNAL = "ai.veilstream.operator.signal.v1"
+ALERT_SILENCE = "ai.veilstream.alert.silence.v1"
+ALERT_DELIVERY = "ai.veilstream.alert.delivery.v1"
 
 TYPES = (
     INTERACTION,
@@ -50,6 +56,9 @@ TYPES = (
     JOURNAL_ENTRY,
     RELEASE,
     ALERT,
+    OPERATOR_SIGNAL,
+    ALERT_SILENCE,
+    ALERT_DELIVERY,
 )
 
 _URN = "urn:veilstream:schema:"

@@ -193,8 +193,59 @@ class AlertingSettings(_Section):
     thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         (0.5, 0.8, 0.95, 1.0), description="Fractions of ε spent at which an alert fires."
     )
+    rules: Path | None = Field(
+        None, description="TOML file of alert rules (docs/alerts.md); built-in ones by default."
+    )
     webhook_url: SecretStr | None = Field(None, description="Address that gets each alert as JSON, if set.")
     webhook_timeout_seconds: Positive = Field(10.0, description="How long one webhook delivery may take.")
+    sinks: tuple[str, ...] | None = Field(
+        None,
+        description="Names of the sinks beside the topic, built-in or by entry point `veilstream.alert_sinks`. "
+        "By default console, and each built-in one whose address or key is set.",
+    )
+    operator_sinks: tuple[str, ...] = Field(
+        ("console",),
+        description="Which of the sinks also get what only operators may know: those inside the boundary.",
+    )
+    sink_timeout_seconds: Positive = Field(
+        10.0, description="How long one delivery to a sink other than the webhook may take."
+    )
+    inhibitions: Path | None = Field(
+        None, description="TOML file of inhibition rules; the built-in ones by default."
+    )
+    source_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Page about budgets that receivers link back to (`generatorURL`), if there is one.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, min_length=16, description="Secret that webhook deliveries are signed with, if set."
+    )
+    alertmanager_url: SecretStr | None = Field(
+        None, description="Base address of an Alertmanager, for the sink alertmanager."
+    )
+    alertmanager_resend_seconds: Positive = Field(
+        60.0,
+        description="How often a firing alert is told to Alertmanager again: well below its resolve_timeout.",
+    )
+    slack_url: SecretStr | None = Field(
+        None, description="Address of a Slack incoming webhook, for the sink slack."
+    )
+    pagerduty_routing_key: SecretStr | None = Field(
+        None, description="Integration key of a PagerDuty service, for the sink pagerduty."
+    )
+    pagerduty_url: SecretStr = Field(
+        SecretStr("https://events.pagerduty.com/v2/enqueue"), description="Where PagerDuty takes events."
+    )
+    email_host: str | None = Field(None, description="SMTP server, for the sink email.")
+    email_port: Annotated[int, Field(ge=1, le=65535)] = Field(587, description="Port of the SMTP server.")
+    email_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How to talk to the SMTP server; none sends in the clear."
+    )
+    email_username: str | None = Field(None, description="SMTP user, if the server wants one.")
+    email_password: SecretStr | None = Field(None, description="SMTP password; set it in the environment.")
+    email_from: str = Field("veilstream@localhost", description="Sender of alert e-mails.")
+    email_to: tuple[str, ...] = Field((), description="Who gets alert e-mails.")
     runbook_base: str = Field("docs/operations.md#", description="Prefix of each alert's runbook link.")
 
 
@@ -314,7 +365,7 @@ def _describe(problem: dict[str, Any]) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"{where}: no such setting"
-    secret = any(word in where for word in ("password", "url", "routing_key"))
+    secret = any(word in where for word in ("password", "url", "routing_key", "secret"))
     got = "a value that is not shown" if secret else repr(problem.get("input"))[:80]
     return f"{where}: got {got}; {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 

@@ -64,16 +64,67 @@ METRICS: dict[str, Metric] = {
             "alert_delivery_failures", "counter", "Deliveries that a sink refused.", "operator", ("sink",)
         ),
         Metric(
+            "alert_deliveries",
+            "counter",
+            "Alerts that a sink is done with: delivered, refused (never taken), silenced, inhibited, repeated, "
+            "untold (resolved before it was told), resent, unreadable.",
+            "operator",
+            ("sink", "outcome"),
+        ),
+        Metric(
+            "alert_delivery_waiting", "gauge", "Alerts that a sink has not yet taken.", "operator", ("sink",)
+        ),
+        Metric(
+            "alert_delivery_held",
+            "gauge",
+            "Firing alerts that a sink is not told of, for a silence or an inhibition.",
+            "operator",
+            ("sink",),
+        ),
+        Metric(
+            "alert_delivery_refused",
+            "gauge",
+            "Firing alerts that a sink will never take: nobody hears of them there.",
+            "operator",
+            ("sink",),
+        ),
+        Metric(
             "budget_events_skipped",
             "counter",
             "Budget events that alerting could not read, by kind of error.",
             "operator",
             ("kind",),
         ),
+        Metric(
+            "operator_signals_skipped",
+            "counter",
+            "Operator signals that alerting could not read, by kind of error.",
+            "operator",
+            ("kind",),
+        ),
+        Metric(
+            "operator_alerts", "counter", "Alerts for operators, by rule and state.", "operator", ("rule", "state")
+        ),
         Metric("budget_epsilon", "gauge", "The budget's ε.", "public", ("budget",)),
         Metric("budget_epsilon_spent", "gauge", "ε of the public odometer.", "public", ("budget",)),
         Metric("budget_fraction", "gauge", "Share of the budget spent.", "public", ("budget",)),
         Metric("budget_events", "counter", "Budget events seen, by event.", "public", ("budget", "event")),
+        Metric(
+            "budget_burned",
+            "counter",
+            "Share of the budget that charges took, added up: raises, refreshes and corrections leave it.",
+            "public",
+            ("budget",),
+        ),
+        Metric(
+            "budget_refresh_seconds",
+            "gauge",
+            "Length of the budget's period; absent where it is for a lifetime.",
+            "public",
+            ("budget",),
+        ),
+        Metric("budget_frozen", "gauge", "1 while nothing may be charged, else 0.", "public", ("budget",)),
+        Metric("budget_info", "gauge", "1: whose budget.", "public", ("budget", "tenant", "parent", "mode")),
         Metric("releases", "counter", "Models released.", "public", ("model",)),
         Metric("alerts", "counter", "Alerts, by rule and state.", "public", ("rule", "state")),
     )
@@ -99,6 +150,9 @@ EVENTS: dict[str, Event] = {
         Event("partitions_assigned", "Partitions changed hands.", ("partitions",)),
         Event("budget_created", "A budget exists.", ("budget", "epsilon", "delta")),
         Event("budget_raised", "A budget was raised.", ("budget", "epsilon")),
+        Event("budget_frozen", "A budget was frozen or unfrozen.", ("budget", "frozen")),
+        Event("budget_corrected", "Privacy loss outside of the ledger was entered.", ("budget",)),
+        Event("budget_refreshed", "A budget's next period began.", ("budget", "period")),
         Event(
             "window_waiting",
             "The schedule has not closed the window yet.",
@@ -131,7 +185,19 @@ EVENTS: dict[str, Event] = {
             "A budget's sequence has a hole: events are missing from the topic.",
             ("budget", "seq", "expected"),
         ),
+        Event(
+            "operator_signal_skipped",
+            "An operator signal of an unknown type or version, or a malformed one, was passed over.",
+            ("kind", "path", "partition", "offset"),
+        ),
+        Event(
+            "clock_went_back",
+            "The clock is before a time that alerting has seen; what depends on time waits until it is past it.",
+            ("seconds",),
+        ),
         Event("sink_failed", "A sink did not take an alert.", ("sink", "error_type", "attempt")),
+        Event("sink_refused", "A sink will never take an alert; it is given up there.", ("sink", "fingerprint")),
+        Event("sink_started", "Delivery to a sink goes on from where it stopped.", ("sink", "open", "held")),
         Event("broker_unreachable", "Kafka cannot be reached; trying again.", ("error_type", "attempt")),
         Event("store_unreachable", "The store cannot be reached; trying again.", ("error_type", "attempt")),
         Event("child_started", "A child process runs.", ("role", "pid")),

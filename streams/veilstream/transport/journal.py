@@ -76,7 +76,14 @@ class KafkaJournal:
             return
         sections = [
             (topic_name(self._kafka, "ledger.journal"), [self._entry(record) for record in records]),
-            (topic_name(self._kafka, "budget.events"), [self._event(record) for record in records]),
+            (
+                topic_name(self._kafka, "budget.events"),
+                [
+                    self._event(record.budget, record.public)
+                    for record in records
+                    if record.public is not None
+                ],
+            ),
             (
                 topic_name(self._kafka, "models.releases"),
                 [self._release(record.release) for record in records if record.release is not None],
@@ -141,13 +148,12 @@ class KafkaJournal:
 
     def _entry(self, record: JournalRecord) -> _Message:
         public = record.entry.get("public", {})
-        return self._message(
-            JOURNAL_ENTRY, record.budget, _event_id(public), public.get("time"), record.entry
-        )
+        part = record.entry.get("part")
+        ce_id = _event_id(public) if part is None else f"{_event_id(public)}/{part['index']}"
+        return self._message(JOURNAL_ENTRY, record.budget, ce_id, public.get("time"), record.entry)
 
-    def _event(self, record: JournalRecord) -> _Message:
-        public = record.public
-        return self._message(BUDGET_EVENT, record.budget, _event_id(public), public.get("time"), public)
+    def _event(self, budget: str, public: dict[str, Any]) -> _Message:
+        return self._message(BUDGET_EVENT, budget, _event_id(public), public.get("time"), public)
 
     def _release(self, card: dict[str, Any]) -> _Message:
         key = f"{card.get('tenant')}/{card.get('model')}"

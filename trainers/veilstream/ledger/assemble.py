@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
@@ -13,21 +14,51 @@ from veilstream.ledger.chain import linked
 __all__ = ["assemble"]
 
 
-def assemble(budget: str, fields: Mapping[str, bytes], entry_head: str, public_head: str) -> JournalRecord:
-    """Link one outbox entry to the heads of both chains.
+def assemble(fields: Mapping[str, bytes], entry_head: str, public_head: str) -> list[JournalRecord]:
+    """Link one outbox entry to the heads of both chains of its budget.
+
+    One record, or as many as its people need: parts of one sequence number, of which the last has the bitmap,
+    the public event and everything else.
 
     A function of its arguments alone: a relay that was fenced, and wakes up, can only repeat the very same
     bytes for a sequence number, which readers drop.
     """
+    budget = fields["budget"].decode("ascii")
     public = orjson.loads(fields["public"])
-    charged = public["event"] == "charged"
-    release = orjson.loads(fields["release"]) if fields["release"] else None
-    entry = {
-        "public": public,
-        "reservation": fields["reservation"].decode("ascii"),
-        "sealed": base64.b64encode(fields["sealed"]).decode("ascii") if charged else None,
-        "admitted": base64.b64encode(fields["admitted"]).decode("ascii") if charged else None,
-        "state": orjson.loads(fields["state"]) if fields["state"] else None,
+    release = _json(fields, "release")
+    common = {"public": public, "reservation": fields.get("reservation", b"").decode("ascii")}
+    count = int(fields.get("parts", b"0"))
+    sealed = [base64.b64encode(fields[f"sealed:{number + 1}"]).decode("ascii") for number in range(count)]
+    records: list[JournalRecord] = []
+    for number in range(count - 1):
+        part = {"index": number, "of": count}
+        entry = linked(
+            entry_head,
+            {
+                **common,
+                "sealed": sealed[number],
+                "admitted": None,
+                "state": None,
+                "release": None,
+                "part": part,
+            },
+        )
+        records.append(JournalRecord(budget, entry, None, None))
+        entry_head = entry["hash"]
+    last: dict[str, Any] = {
+        **common,
+        "sealed": sealed[-1] if count else None,
+        "admitted": base64.b64encode(fields["admitted"]).decode("ascii") if count else None,
+        "state": _json(fields, "state"),
         "release": release,
     }
-    return JournalRecord(budget, linked(entry_head, entry), linked(public_head, public), release)
+    if count > 1:
+        last["part"] = {"index": count - 1, "of": count}
+    if fields.get("authority"):
+        last["authority"] = orjson.loads(fields["authority"])
+    records.append(JournalRecord(budget, linked(entry_head, last), linked(public_head, public), release))
+    return records
+
+
+def _json(fields: Mapping[str, bytes], name: str) -> Any:
+    return orjson.loads(fields[name]) if fields.get(name) else None

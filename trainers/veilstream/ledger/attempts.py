@@ -13,15 +13,13 @@ from veilstream.errors import ChargeInvalid, RecordInvalid
 from veilstream.events.codec import check
 from veilstream.events.types import RELEASE
 from veilstream.ledger.budget import ABANDON_REASONS, TRANSITIONS, Budget
+from veilstream.ledger.helping import Helping
 from veilstream.ledger.lease import Lease
-from veilstream.ledger.leasing import Leasing
 from veilstream.ledger.projection import event
-from veilstream.ledger.refusals import contended, refused, same_model
+from veilstream.ledger.refusals import TRIES, contended, refused, same_model
 from veilstream.ledger.store import Keys, members, read_attempt, read_meta, store_errors
 
-__all__ = ["TRIES", "Attempts", "OpenReservation"]
-
-TRIES = 200  # other events may come in between: each of them is another writer's success
+__all__ = ["Attempts", "OpenReservation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class OpenReservation:
     epsilon_spent: float
 
 
-class Attempts(Leasing, ABC):
+class Attempts(Helping, ABC):
     """The part of `Ledger` that moves attempts from state to state."""
 
     max_entry_bytes: int
@@ -97,6 +95,8 @@ class Attempts(Leasing, ABC):
 
     async def open_reservations(self, budget: str, model: str) -> list[OpenReservation]:
         """Charges of a model whose attempts were neither committed nor abandoned, oldest first."""
+        # One that its process left half way is one too: who takes over must see it, however large it was.
+        await self.finish_pending(budget)
         keys = Keys(budget)
         found = []
         for identity in await members(self.client, keys.open(model)):
@@ -136,7 +136,7 @@ class Attempts(Leasing, ABC):
         keys = Keys(lease.budget)
         key = keys.reservation(reservation)
         known = await read_attempt(self.client, key)
-        if known is None:
+        if known is None or known.budget != lease.budget:
             raise ChargeInvalid("there is no such reservation under this budget")
         model = known.model
         same_model(lease, lease.budget, model)
@@ -156,9 +156,19 @@ class Attempts(Leasing, ABC):
             if release is not None:
                 _true_card(release, budget, model, known.epsilon_spent)
             moved = replace(budget, seq=budget.seq + 1)
-            status, answer = await self.scripts.run(
+            status, answer = await self.write(
+                lease.budget,
                 "transition",
-                [keys.meta, keys.lease(lease.name), key, keys.outbox, keys.open(model), keys.models],
+                [
+                    keys.tree,
+                    keys.pending,
+                    keys.meta,
+                    keys.lease(lease.name),
+                    key,
+                    keys.outbox,
+                    keys.open(model),
+                    keys.models,
+                ],
                 [
                     *lease.proof,
                     budget.seq,
@@ -172,6 +182,7 @@ class Attempts(Leasing, ABC):
                     orjson.dumps(release) if release is not None else b"",
                     str(release["release"]) if release is not None else "",
                     model_state,
+                    lease.budget,
                 ],
             )
             if status == "ok":

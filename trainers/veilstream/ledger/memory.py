@@ -23,7 +23,8 @@ class MemoryJournal:
     async def append(self, records: Sequence[JournalRecord]) -> None:
         for record in records:
             self.lines.append(orjson.dumps(record.entry))
-            self.public.append(orjson.dumps(record.public))
+            if record.public is not None:
+                self.public.append(orjson.dumps(record.public))
             if record.release is not None:
                 self.releases.append(orjson.dumps(record.release))
 

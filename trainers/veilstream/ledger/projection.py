@@ -17,7 +17,19 @@ from veilstream.events.types import BUDGET_EVENT
 from veilstream.ledger.budget import Budget
 from veilstream.ledger.chain import GENESIS, canonical
 
-__all__ = ["event", "refusal_key", "rfc3339", "show"]
+__all__ = ["SHOWN", "event", "refusal_key", "rfc3339", "show"]
+
+
+_ALWAYS = (
+    "budget", "tenant", "epsilon", "delta", "orders", "mode", "spent", "caps", "epsilon_spent", "fraction",
+    "seq",
+)  # fmt: skip
+_SOMETIMES = (
+    "parent", "frozen", "refresh_seconds", "period", "corrected", "unit", "block_seconds",
+)  # fmt: skip
+
+SHOWN = frozenset(_ALWAYS + _SOMETIMES)
+"""The fields of an event that show the budget, as `show`; some of them only where they say something."""
 
 
 def rfc3339(unix_seconds: float) -> str:
@@ -28,7 +40,7 @@ def rfc3339(unix_seconds: float) -> str:
 
 def show(budget: Budget) -> dict[str, Any]:
     """A budget's public state. An odometer at +∞ reads as the largest float: JSON has no infinity."""
-    return {
+    shown: dict[str, Any] = {
         "budget": budget.name,
         "tenant": budget.tenant,
         "epsilon": budget.epsilon,
@@ -41,6 +53,17 @@ def show(budget: Budget) -> dict[str, Any]:
         "fraction": budget.fraction,
         "seq": budget.seq,
     }
+    if budget.parent is not None:
+        shown["parent"] = budget.parent
+    if budget.frozen:
+        shown["frozen"] = True
+    if budget.refresh_seconds is not None:
+        shown |= {"refresh_seconds": budget.refresh_seconds, "period": budget.period}
+    if budget.corrected:
+        shown["corrected"] = list(budget.corrected)
+    if budget.block_seconds is not None:
+        shown |= {"unit": "record", "block_seconds": budget.block_seconds}
+    return shown
 
 
 def event(budget: Budget, seq: int, kind: str, time: str, **fields: Any) -> bytes:

@@ -12,6 +12,7 @@ started (it cannot be started any more: it is abandoned, and a new one is charge
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -21,16 +22,27 @@ from veilstream.contracts import Journal, KeyProvider
 from veilstream.errors import BudgetUnknown, JournalBroken, KeyMissing, LedgerDiffers
 from veilstream.keys import open_envelope
 from veilstream.ledger.assemble import assemble
+from veilstream.ledger.authority import holds
+from veilstream.ledger.budget import ancestors, root_of
 from veilstream.ledger.chain import canonical
-from veilstream.ledger.fold import Fold
+from veilstream.ledger.fold import Fold, admit
 from veilstream.ledger.ledger import PEOPLE_PATH, PEOPLE_TOPIC, Ledger
 from veilstream.ledger.manifest import reservation_id
 from veilstream.ledger.state import State, bucket_of, document, first_difference
-from veilstream.ledger.store import BUDGETS, Keys, meta_of, read_meta, read_outbox, read_state, store_errors
+from veilstream.ledger.store import (
+    BUDGETS,
+    Keys,
+    meta_of,
+    pack_units,
+    read_outbox,
+    read_state,
+    store_errors,
+)
 
 __all__ = ["LedgerOpener", "dump", "rebuild", "verify"]
 
 _SNAPSHOTS = 50
+_OPERATOR = "operator"
 
 
 class LedgerOpener:
@@ -47,6 +59,9 @@ class LedgerOpener:
     ) -> str:
         root = self._provider.by_id(self._provider.ledger().id, int(state["key_version"]))
         return reservation_id(root, budget, tenant, public, state["parent"], people)
+
+    def authorised(self, told: Mapping[str, Any], public: Mapping[str, Any]) -> bool:
+        return holds(self._provider.by_id(_OPERATOR, int(told["key_version"])), told, public)
 
 
 async def dump(client: Redis, budget: str) -> bytes:
@@ -68,6 +83,10 @@ async def rebuild(
     `force` first removes every budget that the store holds, and with it what its outbox has not told the
     journal: charges whose training cannot have started, since that waits for the journal.
 
+    **Stop workers and relays first**, and wait for the broker's `request_timeout_seconds`: a relay of the old
+    store that still appends writes a second entry of a number that the new store gives to another charge, and
+    such a journal cannot be read any more. (Nothing is overspent by it.)
+
     A budget counts as there only when its last key is written, so a rebuild that was cut short is seen (the
     budget is unknown), and is done again with `force`.
 
@@ -86,11 +105,17 @@ async def rebuild(
             hint="`--force` replaces it; whatever the journal does not have is lost",
         )
     with store_errors():
-        # A budget's meta goes first: without it nothing can be charged while the rest is taken away.
-        for key in sorted(present, key=lambda key: not key.endswith(b":meta")):
-            await client.delete(key)
-        for state in folded.states.values():
-            await _write(client, state)
+        # The budgets' metas go first, and what was written beside the first look with the rest: without metas
+        # nothing can be charged.
+        await _remove(client, [key for key in present if b":meta" in key])
+        await _remove(client, [key async for key in client.scan_iter(match="veil:ledger:*", count=1000)])
+        for root in sorted({root_of(name) for name in folded.states}):
+            tree = [state for name, state in folded.states.items() if root_of(name) == root]
+            # Positions of the outbox only rise; where they begin says nothing.
+            position = sum(state.relayed for state in tree)
+            await client.hset(Keys(root).tree, mapping={"position": position, "acked": position})
+            for state in sorted(tree, key=lambda state: state.budget.name):
+                await _write(client, state)
     return {"budgets": len(folded.states), "entries": folded.entries}
 
 
@@ -115,13 +140,47 @@ async def verify(
     names = await ledger.budgets()
     if budget is not None and budget not in names:
         raise BudgetUnknown(f"there is no budget {budget}")
-    wanted = [budget] if budget is not None else names
-    snapshots = {name: await _snapshot(ledger.client, name) for name in wanted}
+    roots = {root_of(budget)} if budget is not None else {root_of(name) for name in names}
+    trees = {root: await _snapshot(ledger, root) for root in sorted(roots)}
     folded = Fold(opener)
-    async for entry in journal.read(budget):
-        if not _later(entry, snapshots):
+    async for entry in journal.read():
+        if _of_before(entry, trees, every=budget is None):
             folded.add(entry)
-    for name, (held, waiting) in snapshots.items():
+    checked = 0
+    for tree in trees.values():
+        _compare(folded, tree)
+        checked += len(tree.states)
+    if budget is None:
+        for name in folded.states:
+            if name not in names:
+                raise LedgerDiffers(
+                    f"budget {name} is in the journal and not in the store",
+                    hint="`veilstream ledger rebuild --force`",
+                )
+    return {"budgets": checked, "entries": folded.entries}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """A tree of budgets in the store, of one moment."""
+
+    states: dict[str, State]
+    waiting: list[tuple[int, dict[str, bytes]]]  # the outbox
+    pending: tuple[dict[str, Any], tuple[int, ...], bytes] | None  # plan, charges, people charged so far
+
+
+async def _remove(client: Redis, keys: list[bytes]) -> None:
+    for first in range(0, len(keys), 1000):
+        async with client.pipeline(transaction=False) as pipeline:
+            for key in keys[first : first + 1000]:
+                pipeline.unlink(key)
+            await pipeline.execute()
+
+
+def _compare(folded: Fold, tree: _Tree) -> None:
+    """Raises JournalBroken, LedgerDiffers: the first difference between journal and outbox, and the store."""
+    relayed: dict[str, tuple[int, str, str]] = {}
+    for name, held in tree.states.items():
         told = folded.states.get(name)
         ends = told.relayed if told else 0
         if ends < held.relayed:
@@ -130,18 +189,24 @@ async def verify(
                 f"up to {held.relayed}",
                 hint="the topic lost records: see its retention, and restore it from a replica",
             )
-        relayed = (
+        relayed[name] = (
             (ends, told.entry_head, told.public_head) if told else (0, held.entry_head, held.public_head)
         )
-        entry_head, public_head = relayed[1], relayed[2]
-        for _seq, fields in waiting:
-            record = assemble(name, fields, entry_head, public_head)
+    heads = {name: heads for name, (_, *heads) in relayed.items()}
+    for _position, fields in tree.waiting:
+        name = fields["budget"].decode()
+        records = assemble(fields, *heads[name])
+        for record in records:
             folded.add(record.entry)
-            entry_head, public_head = record.entry["hash"], record.public["hash"]
+        heads[name] = [records[-1].entry["hash"], (records[-1].public or {})["hash"]]
+    if tree.pending is not None:
+        plan, charges, people = tree.pending
+        admit([folded.states[name] for name in ancestors(plan["budget"])], people, charges)
+    for name, held in tree.states.items():
         total = folded.states.get(name)
         if total is None:
             raise LedgerDiffers(f"budget {name} is in the store and not in the journal")
-        total.relayed, total.entry_head, total.public_head = relayed
+        total.relayed, total.entry_head, total.public_head = relayed[name]
         difference = first_difference(total, held)
         if difference is not None:
             raise LedgerDiffers(
@@ -149,15 +214,6 @@ async def verify(
                 f"{difference.detail}",
                 hint="stop the workers; `veilstream ledger rebuild --force` makes the store from the journal",
             )
-    if budget is None:
-        present = await ledger.budgets()
-        for name in folded.states:
-            if name not in present:
-                raise LedgerDiffers(
-                    f"budget {name} is in the journal and not in the store",
-                    hint="`veilstream ledger rebuild --force`",
-                )
-    return {"budgets": len(wanted), "entries": folded.entries}
 
 
 def _provider(ledger: Ledger, provider: KeyProvider | None) -> KeyProvider:
@@ -174,25 +230,45 @@ async def _folded(journal: Journal, opener: LedgerOpener) -> Fold:
     return folded
 
 
-def _later(entry: Mapping[str, Any], snapshots: Mapping[str, tuple[State, Any]]) -> bool:
-    """Whether an entry came after the snapshot: appended since, or about to be acknowledged."""
+def _of_before(entry: Mapping[str, Any], trees: Mapping[str, _Tree], *, every: bool) -> bool:
+    """Whether an entry is of these trees (or of any), and not from after the snapshot."""
     public = entry.get("public")
-    if not isinstance(public, dict) or public.get("budget") not in snapshots:
-        return False
-    seq = public.get("seq")
-    return isinstance(seq, int) and seq > snapshots[public["budget"]][0].relayed
+    name = public.get("budget") if isinstance(public, dict) else None
+    seq = public.get("seq") if isinstance(public, dict) else None
+    if not isinstance(name, str) or not isinstance(seq, int):
+        return True  # not whole: the fold says so
+    tree = trees.get(root_of(name))
+    if tree is None:
+        return every
+    held = tree.states.get(name)
+    return held is not None and seq <= held.relayed
 
 
-async def _snapshot(client: Redis, name: str) -> tuple[State, list[tuple[int, dict[str, bytes]]]]:
-    """State and outbox of one moment: read again when an event came in between."""
+async def _snapshot(ledger: Ledger, root: str) -> _Tree:
+    """A tree of one moment: read again when something came in between."""
+    client, keys = ledger.client, Keys(root)
+
+    async def mark() -> list[Any]:
+        with store_errors():
+            return [
+                await client.hmget(keys.tree, "position", "acked"),
+                await client.hmget(keys.pending, "plan", "charges", "done"),
+            ]
+
     for _ in range(_SNAPSHOTS):
-        state = await read_state(client, name)
-        waiting = await read_outbox(client, name, state.relayed)
-        budget, meta = await read_meta(client, name)
-        if (budget.seq, int(meta["acked"])) == (state.budget.seq, state.relayed):
-            return state, waiting
+        before = await mark()
+        states = {name: await read_state(client, name) for name in await ledger.budgets(root)}
+        waiting = await read_outbox(client, root, int(before[0][1] or 0))
+        plan, charges, done = before[1]
+        with store_errors():
+            people: Any = await client.get(keys.pending_people)
+        if await mark() == before:
+            pending = None
+            if plan:
+                pending = orjson.loads(plan), tuple(map(int, charges.split(b","))), people[: int(done)]
+            return _Tree(states, waiting, pending)
     raise LedgerDiffers(
-        f"budget {name} changes faster than it can be read", hint="verify when fewer workers run"
+        f"the budgets of {root} change faster than they can be read", hint="verify when fewer workers run"
     )
 
 
@@ -200,18 +276,22 @@ async def _write(client: Redis, state: State) -> None:
     """A folded state into an empty store; the meta hash last."""
     name = state.budget.name
     keys = Keys(name)
+    prefix = keys.people(state.budget.period)
+    buckets: dict[int, dict[bytes, bytes]] = {}
+    for packed, units in state.people.items():
+        buckets.setdefault(bucket_of(packed, state.buckets), {})[packed] = pack_units(units)
     async with client.pipeline(transaction=False) as pipeline:
-        for waiting, (packed, units) in enumerate(state.people.items()):
-            mapping = {packed + bytes([order]): spent for order, spent in enumerate(units)}
-            pipeline.hset(f"{keys.people}{bucket_of(packed, state.buckets)}", mapping=mapping)  # type: ignore[arg-type]
-            if waiting % 5000 == 4999:
+        for number, (bucket, mapping) in enumerate(buckets.items()):
+            pipeline.hset(f"{prefix}{bucket}", mapping=mapping)  # type: ignore[arg-type]
+            if number % 200 == 199:
                 await pipeline.execute()
         await pipeline.execute()
     async with client.pipeline(transaction=False) as pipeline:
-        for identity, attempt in state.reservations.items():
+        for number, (identity, attempt) in enumerate(state.reservations.items()):
             pipeline.hset(
                 keys.reservation(identity),
                 mapping={
+                    "budget": name,
                     "state": attempt.state,
                     "seq": attempt.seq,
                     "attempt": attempt.attempt,
@@ -225,9 +305,11 @@ async def _write(client: Redis, state: State) -> None:
             )
             if identity in state.open:
                 pipeline.sadd(keys.open(attempt.model), identity)
+            if number % 1000 == 999:
+                await pipeline.execute()
         for key, values in ((keys.attempts, state.attempts), (keys.refusals, state.refusals)):
-            if values:
-                pipeline.hset(key, mapping=values)  # type: ignore[arg-type]
+            for first in range(0, len(values), 1000):
+                pipeline.hset(key, mapping=dict(list(values.items())[first : first + 1000]))
         if state.models:
             models = {model: orjson.dumps(value) for model, value in state.models.items()}
             pipeline.hset(keys.models, mapping=models)  # type: ignore[arg-type]

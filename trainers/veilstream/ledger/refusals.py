@@ -5,7 +5,9 @@ from __future__ import annotations
 from veilstream.errors import BudgetUnknown, ChargeInvalid, Fenced, LedgerDiffers, StoreUnavailable
 from veilstream.ledger.lease import Lease, model_lease
 
-__all__ = ["contended", "refused", "same_model"]
+__all__ = ["TRIES", "contended", "refused", "same_model"]
+
+TRIES = 200  # other events may come in between: each of them is another writer's success
 
 
 def same_model(lease: Lease, budget: str, model: str) -> None:

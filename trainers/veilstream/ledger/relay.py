@@ -1,4 +1,4 @@
-"""From the outbox to the journal: one relay at a time for each budget, in order, with both hash chains.
+"""From the outbox to the journal: one relay at a time for each tree of budgets, in order, with both chains.
 
 The leased relay reads the outbox, links each entry to the heads that the store keeps, appends to the journal,
 and when the journal has acknowledged it moves the heads and trims the outbox in one fenced script. If it dies
@@ -13,9 +13,10 @@ import logging
 from veilstream.contracts import Journal, JournalRecord
 from veilstream.errors import BrokerUnavailable, Fenced, StoreUnavailable
 from veilstream.ledger.assemble import assemble
+from veilstream.ledger.budget import root_of
 from veilstream.ledger.lease import RELAY, Lease
 from veilstream.ledger.ledger import Ledger
-from veilstream.ledger.store import Keys, read_meta, read_outbox, store_errors
+from veilstream.ledger.store import Keys, read_outbox, read_path, store_errors
 from veilstream.telemetry.logs import emit
 from veilstream.telemetry.metrics import gauge
 
@@ -23,10 +24,11 @@ __all__ = ["Relay"]
 
 _BATCH_ENTRIES = 100
 _BATCH_BYTES = 4_000_000
+_REFRESH_SECONDS = 1.0
 
 
 class Relay:
-    """Moves every budget's outbox.
+    """Moves the outbox of every tree of budgets, and begins the periods that are due.
 
     Args:
         ledger: whose outbox.
@@ -50,7 +52,8 @@ class Relay:
         self._journal = journal
         self._ttl_seconds = ttl_seconds
         self._poll_seconds = poll_seconds
-        self._leases: dict[str, Lease] = {}
+        self._leases: dict[str, Lease] = {}  # by root
+        self._refresh_at = 0.0
         self._moving = asyncio.Lock()  # `drain` and `run` of one relay share its leases
 
     async def drain(self, timeout: float = 60.0) -> None:
@@ -112,54 +115,71 @@ class Relay:
         return min(failures + 1, 10)
 
     async def _pass(self) -> bool:
-        """Move every budget's entries once; True when nothing is left anywhere."""
+        """Move every tree's entries once; True when nothing is left anywhere."""
         async with self._moving:
-            done = [await self._budget(name) for name in await self._ledger.budgets()]
+            roots = sorted({root_of(name) for name in await self._ledger.budgets()})
+            done = [await self._tree(root) for root in roots]
+            await self._refresh()
             return all(done)
 
-    async def _budget(self, name: str) -> bool:
+    async def _refresh(self) -> None:
+        """Begin the periods of budgets that are due, now and then: a new one tells who waits for room."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._refresh_at:
+            self._refresh_at = now + _REFRESH_SECONDS
+            await self._ledger.refresh_due()
+
+    async def _tree(self, root: str) -> bool:
         client = self._ledger.client
         with store_errors():
-            waiting = await client.xlen(Keys(name).outbox)
-        gauge("ledger_outbox", budget=name).set(waiting)
+            waiting = await client.xlen(Keys(root).outbox)
+        gauge("ledger_outbox", budget=root).set(waiting)
         if not waiting:
             return True
         try:
-            lease = self._leases.get(name)
+            lease = self._leases.get(root)
             if lease is None:
-                lease = await self._ledger.take(name, RELAY, self._ttl_seconds)
-                self._leases[name] = lease
-            return await self._move(name, lease)
+                lease = await self._ledger.take(root, RELAY, self._ttl_seconds)
+                self._leases[root] = lease
+            return await self._move(root, lease)
         except Fenced:
-            self._leases.pop(name, None)
+            self._leases.pop(root, None)
             return False
 
-    async def _move(self, name: str, lease: Lease) -> bool:
-        _, meta = await read_meta(self._ledger.client, name)
-        acked, entry_head, public_head = int(meta["acked"]), meta["entry_head"], meta["public_head"]
+    async def _move(self, root: str, lease: Lease) -> bool:
+        client = self._ledger.client
+        keys = Keys(root)
+        with store_errors():
+            acked = int(await client.hget(keys.tree, "acked") or 0)
+        found = await read_outbox(client, root, acked, _BATCH_ENTRIES)
+        names = sorted({fields["budget"].decode() for _, fields in found})
+        heads = {
+            name: (int(meta["acked"]), meta["entry_head"], meta["public_head"])
+            for name, (_, meta) in zip(names, await read_path(client, names), strict=True)
+        }
         records: list[JournalRecord] = []
-        size = 0
-        last = acked
-        found = await read_outbox(self._ledger.client, name, acked, _BATCH_ENTRIES)
-        for seq, fields in found:
+        size, last = 0, acked
+        for position, fields in found:
             size += sum(len(value) for value in fields.values())
             if records and size > _BATCH_BYTES:
                 break
-            record = assemble(name, fields, entry_head, public_head)
-            entry_head, public_head, last = record.entry["hash"], record.public["hash"], seq
-            records.append(record)
+            name = fields["budget"].decode()
+            made = assemble(fields, *heads[name][1:])
+            public = made[-1].public or {}
+            heads[name] = (int(fields["seq"]), made[-1].entry["hash"], public["hash"])
+            last = position
+            records += made
         # Right before the journal is touched: a relay that slept past its lease stops here.
         await self._ledger.renew(lease, self._ttl_seconds)
         if records:
             await self._journal.append(records)
-        keys = Keys(name)
         status, _ = await self._ledger.scripts.run(
             "acknowledge",
-            [keys.meta, keys.lease(RELAY), keys.outbox],
-            [*lease.proof, acked, last, entry_head, public_head],
+            [keys.tree, keys.lease(RELAY), keys.outbox, *(Keys(name).meta for name in names)],
+            [*lease.proof, acked, last, *(value for name in names for value in heads[name])],
         )
         if status != "ok":
-            raise Fenced(f"another relay moves the outbox of budget {name}")
-        if records:
-            emit("journal_relayed", budget=name, seq=last)
+            raise Fenced(f"another relay moves the outbox of {root}")
+        for name in names:
+            emit("journal_relayed", budget=name, seq=heads[name][0])
         return last == (found[-1][0] if found else acked) and len(found) < _BATCH_ENTRIES

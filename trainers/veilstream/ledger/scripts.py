@@ -1,4 +1,4 @@
-"""The store's scripts: Lua files beside this one, each with `common.lua` at its head.
+"""The store's scripts: Lua files in `lua/`, each with `common.lua` at its head.
 
 A script runs alone and whole in the store: nothing comes between its checks and its writes, and after a crash
 the append-only file has all of its writes or none. All keys of a budget share a hash tag, so that a cluster
@@ -17,14 +17,17 @@ from veilstream.ledger.store import store_errors
 
 __all__ = ["NAMES", "Scripts", "source"]
 
-NAMES = ("acknowledge", "charge", "create", "lease", "raise", "transition")
+NAMES = ("acknowledge", "advance", "amend", "charge", "create", "lease", "transition")
+
+_PEOPLE = ("advance", "charge")  # the scripts that need `people.lua` too
 
 
 @cache
 def source(name: str) -> str:
     """Text of a script, helpers included."""
     folder = files("veilstream.ledger").joinpath("lua")
-    return "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("common", name))
+    parts = ("common", "people", name) if name in _PEOPLE else ("common", name)
+    return "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
 
 
 class Scripts:

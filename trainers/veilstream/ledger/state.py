@@ -20,6 +20,7 @@ __all__ = ["Attempt", "Difference", "State", "bucket_of", "document", "first_dif
 class Attempt:
     """One reservation."""
 
+    budget: str
     state: str
     seq: int
     attempt: int
@@ -28,6 +29,13 @@ class Attempt:
     admitted: bytes  # bitmap over the people asked for, most significant bit first
     epsilon_spent: float
     release: str | None = None
+
+    @property
+    def answer(self) -> tuple[bytes, ...]:
+        """What the script answered to the charge."""
+        return (
+            b"%d" % self.seq, b"%d" % self.attempt, self.admitted, repr(self.epsilon_spent).encode()
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -42,6 +50,9 @@ class State:
     open: set[str] = field(default_factory=set)  # reservations that are neither committed nor abandoned
     refusals: dict[str, int] = field(default_factory=dict)  # refusal_key: raises when it was refused
     models: dict[str, dict[str, Any]] = field(default_factory=dict)  # model: state at its last commit
+    owed: dict[str, bytes] = field(
+        default_factory=dict
+    )  # charges of budgets below, whose own entry is not there
     relayed: int = 0  # the last seq that the journal has
     entry_head: str = GENESIS
     public_head: str = GENESIS
@@ -55,22 +66,32 @@ def bucket_of(packed: bytes, buckets: int) -> int:
 def document(state: State) -> dict[str, Any]:
     """The canonical dump as a JSON value: two states are the same exactly when their dumps are."""
     budget = state.budget
+    held: dict[str, Any] = {
+        "name": budget.name,
+        "tenant": budget.tenant,
+        "epsilon": budget.epsilon,
+        "created_epsilon": budget.created_epsilon,
+        "delta": budget.delta,
+        "orders": list(budget.orders),
+        "mode": budget.mode,
+        "caps": list(budget.caps),
+        "spent": list(budget.spent),
+        "seq": budget.seq,
+        "raises": budget.raises,
+        "exhausted": budget.exhausted,
+        "buckets": state.buckets,
+    }
+    # What came later is there only where it says something: a dump of before is a dump of today.
+    if budget.frozen:
+        held["frozen"] = True
+    if budget.refresh_seconds is not None:
+        held |= {"refresh_seconds": budget.refresh_seconds, "period": budget.period}
+    if budget.corrected:
+        held["corrected"] = list(budget.corrected)
+    if budget.block_seconds is not None:
+        held["block_seconds"] = budget.block_seconds
     return {
-        "budget": {
-            "name": budget.name,
-            "tenant": budget.tenant,
-            "epsilon": budget.epsilon,
-            "created_epsilon": budget.created_epsilon,
-            "delta": budget.delta,
-            "orders": list(budget.orders),
-            "mode": budget.mode,
-            "caps": list(budget.caps),
-            "spent": list(budget.spent),
-            "seq": budget.seq,
-            "raises": budget.raises,
-            "exhausted": budget.exhausted,
-            "buckets": state.buckets,
-        },
+        "budget": held,
         "people": {unpack(packed): list(units) for packed, units in state.people.items()},
         "reservations": {
             key: {

@@ -1,21 +1,27 @@
 """The store, seen from the ledger: the names of its keys, its errors, reading it, and whether it forgets.
 
-veil:ledger:budgets                      set of names (a hint: a budget is there when its meta is)
-veil:ledger:{<budget>}:meta              hash: parameters, odometer, seq, acked, heads of the chains
-veil:ledger:{<budget>}:people:<n>        hash: token (15 bytes) and order's number (1 byte) → units
-veil:ledger:{<budget>}:reservation:<id>  hash: an attempt
-veil:ledger:{<budget>}:attempts          hash: model|start|end → charges so far
-veil:ledger:{<budget>}:open:<model>      set of reservations neither committed nor abandoned
-veil:ledger:{<budget>}:models            hash: model → state at its last commit (JSON)
-veil:ledger:{<budget>}:refusals          hash: digest of a refused charge's public part → raises then
-veil:ledger:{<budget>}:outbox            stream: entries with the id <seq>-0, until the journal has them
-veil:ledger:{<budget>}:lease:<name>      hash: epoch, owner, until
+`<root>` is the first name of a budget's path, and the hash tag: one slot of a cluster for a whole tree.
+
+veil:ledger:budgets                        set of names (a hint: a budget is there when its meta is)
+veil:ledger:{<root>}:tree                  hash: positions of the last outbox entry, and of the last relayed
+veil:ledger:{<root>}:outbox                stream: entries, id <position>-0, until the journal has them
+veil:ledger:{<root>}:pending               hash: a charge under way that one script was too short for
+veil:ledger:{<root>}:pending-people        its people, packed
+veil:ledger:{<root>}:meta:<budget>         hash: parameters, odometer, seq, acked, heads of the chains
+veil:ledger:{<root>}:people:<budget>:<period>:<n>  hash: token (15 bytes) → units, at one order a number, at
+                                           several 5 bytes each, big-endian
+veil:ledger:{<root>}:reservation:<id>      hash: an attempt
+veil:ledger:{<root>}:attempts:<budget>     hash: model|start|end → charges so far
+veil:ledger:{<root>}:open:<budget>:<model> set of reservations neither committed nor abandoned
+veil:ledger:{<root>}:models:<budget>       hash: model → state at its last commit (JSON)
+veil:ledger:{<root>}:refusals:<budget>     hash: digest of a refused charge's public part → raises then
+veil:ledger:{<root>}:lease:<budget>:<name> hash: epoch, owner, until
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,50 +30,84 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
-from veilstream.errors import BudgetUnknown, StoreUnavailable
-from veilstream.ledger.budget import Budget
+from veilstream.accounting import INFINITE
+from veilstream.errors import BudgetUnknown, LedgerDiffers, StoreUnavailable
+from veilstream.ledger.budget import PERSON_MOST, Budget, root_of
 from veilstream.ledger.manifest import TOKEN_BYTES
 from veilstream.ledger.state import Attempt, State
 
 __all__ = [
     "BUDGETS",
+    "LAYOUT",
+    "UNITS_BYTES",
     "Durability",
     "Keys",
     "attempt_field",
+    "budget_of",
     "durability",
     "members",
     "meta_of",
+    "pack_units",
     "read_attempt",
     "read_meta",
     "read_outbox",
+    "read_path",
     "read_state",
     "store_errors",
+    "unpack_units",
     "wait_for",
 ]
 
 BUDGETS = "veil:ledger:budgets"
 
 
+LAYOUT = "2"
+UNITS_BYTES = 5  # 8 orders and a token stay under 64 bytes, and within what a listpack holds as one value
+
+
 class Keys:
-    """Names of a budget's keys. The braces are the hash tag: one slot of a cluster for all of them."""
+    """Names of a budget's keys. The braces are the hash tag."""
 
     def __init__(self, budget: str) -> None:
-        self.prefix = f"veil:ledger:{{{budget}}}:"
-        self.meta = self.prefix + "meta"
-        self.people = self.prefix + "people:"
-        self.attempts = self.prefix + "attempts"
-        self.models = self.prefix + "models"
-        self.refusals = self.prefix + "refusals"
+        self.budget = budget
+        self.prefix = f"veil:ledger:{{{root_of(budget)}}}:"
+        self.tree = self.prefix + "tree"
         self.outbox = self.prefix + "outbox"
+        self.pending = self.prefix + "pending"
+        self.pending_people = self.prefix + "pending-people"
+        self.meta = f"{self.prefix}meta:{budget}"
+        self.attempts = f"{self.prefix}attempts:{budget}"
+        self.models = f"{self.prefix}models:{budget}"
+        self.refusals = f"{self.prefix}refusals:{budget}"
+
+    def people(self, period: int) -> str:
+        return f"{self.prefix}people:{self.budget}:{period}:"
 
     def reservation(self, reservation: str) -> str:
         return f"{self.prefix}reservation:{reservation}"
 
     def open(self, model: str) -> str:
-        return f"{self.prefix}open:{model}"
+        return f"{self.prefix}open:{self.budget}:{model}"
 
     def lease(self, name: str) -> str:
-        return f"{self.prefix}lease:{name}"
+        return f"{self.prefix}lease:{self.budget}:{name}"
+
+
+def pack_units(units: Sequence[int]) -> bytes:
+    """What a person has spent, as the store holds it."""
+    if len(units) == 1:
+        return b"%d" % units[0]
+    return b"".join(min(value, PERSON_MOST).to_bytes(UNITS_BYTES, "big") for value in units)
+
+
+def unpack_units(held: bytes, orders: int) -> tuple[int, ...]:
+    """The units that a value of the store says; -1 at each order where the ledger cannot have written it."""
+    if orders == 1:
+        return (int(held) if held.isdigit() else -1,)
+    if len(held) != UNITS_BYTES * orders:
+        return (-1,) * orders
+    values = (int.from_bytes(held[at : at + UNITS_BYTES], "big") for at in range(0, len(held), UNITS_BYTES))
+    return tuple(INFINITE if value >= PERSON_MOST else value for value in values)
 
 
 def attempt_field(model: str, window: tuple[float, float]) -> str:
@@ -150,6 +190,7 @@ def _str(value: Any) -> str:
 def meta_of(budget: Budget, buckets: int) -> dict[str, str]:
     """The meta hash, as scripts write and read it."""
     return {
+        "layout": LAYOUT,
         "tenant": budget.tenant,
         "epsilon": repr(budget.epsilon),
         "created_epsilon": repr(budget.created_epsilon),
@@ -157,27 +198,23 @@ def meta_of(budget: Budget, buckets: int) -> dict[str, str]:
         "orders": _joined(budget.orders),
         "mode": budget.mode,
         "caps": _joined(budget.caps),
+        "limits": _joined(budget.limits),
         "spent": _joined(budget.spent),
         "seq": str(budget.seq),
         "raises": str(budget.raises),
         "exhausted": "1" if budget.exhausted else "0",
+        "frozen": "1" if budget.frozen else "0",
+        "refresh": repr(budget.refresh_seconds) if budget.refresh_seconds is not None else "",
+        "period": str(budget.period),
+        "corrected": _joined(budget.corrected),
+        "block": repr(budget.block_seconds) if budget.block_seconds is not None else "",
         "buckets": str(buckets),
     }
 
 
-async def read_meta(client: Redis, name: str) -> tuple[Budget, dict[str, str]]:
-    """A budget and its raw meta hash.
-
-    Raises:
-        BudgetUnknown, StoreUnavailable.
-    """
-    with store_errors():
-        meta = _text(await client.hgetall(Keys(name).meta))
-    if not meta:
-        raise BudgetUnknown(
-            f"there is no budget {name}", hint="`veilstream budget list` names those there are"
-        )
-    budget = Budget(
+def budget_of(name: str, meta: Mapping[str, str]) -> Budget:
+    """A meta hash as the budget that it describes."""
+    return Budget(
         name=name,
         tenant=meta["tenant"],
         epsilon=float(meta["epsilon"]),
@@ -190,16 +227,50 @@ async def read_meta(client: Redis, name: str) -> tuple[Budget, dict[str, str]]:
         seq=int(meta["seq"]),
         raises=int(meta["raises"]),
         exhausted=meta["exhausted"] == "1",
+        frozen=meta["frozen"] == "1",
+        refresh_seconds=float(meta["refresh"]) if meta["refresh"] else None,
+        period=int(meta["period"]),
+        corrected=_numbers(meta["corrected"]),
+        block_seconds=float(meta["block"]) if meta["block"] else None,
     )
-    return budget, meta
+
+
+async def read_meta(client: Redis, name: str) -> tuple[Budget, dict[str, str]]:
+    """A budget and its raw meta hash.
+
+    Raises:
+        BudgetUnknown, StoreUnavailable.
+        LedgerDiffers: the store is of an earlier version's layout.
+    """
+    return (await read_path(client, (name,)))[0]
+
+
+async def read_path(client: Redis, names: Sequence[str]) -> list[tuple[Budget, dict[str, str]]]:
+    """Several budgets of one tree, as `read_meta`, in one round trip; not of one moment."""
+    with store_errors():
+        async with client.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.hgetall(Keys(name).meta)
+            found = [_text(answer) for answer in await pipeline.execute()]
+        for name, meta in zip(names, found, strict=True):
+            if not meta and await client.exists(f"veil:ledger:{{{name}}}:meta"):
+                raise LedgerDiffers(
+                    "the store was written by an earlier version of veilstream, and is kept otherwise today",
+                    hint="stop what runs, and make it again: `veilstream ledger rebuild --force`",
+                )
+            if not meta:
+                raise BudgetUnknown(
+                    f"there is no budget {name}", hint="`veilstream budget list` names those there are"
+                )
+    return [(budget_of(name, meta), meta) for name, meta in zip(names, found, strict=True)]
 
 
 async def read_outbox(
-    client: Redis, name: str, after: int, count: int | None = None
+    client: Redis, root: str, after: int, count: int | None = None
 ) -> list[tuple[int, dict[str, bytes]]]:
-    """The outbox's entries after a sequence number, in order, as the scripts wrote them."""
+    """A tree's outbox after a position, in order, as the scripts wrote it: position and fields."""
     with store_errors():
-        found: Any = await client.xrange(Keys(name).outbox, min=f"{after + 1}-0", count=count)
+        found: Any = await client.xrange(Keys(root).outbox, min=f"{after + 1}-0", count=count)
     return [
         (int(entry_id.split(b"-")[0]), {_str(key): value for key, value in values.items()})
         for entry_id, values in found
@@ -218,19 +289,26 @@ async def read_state(client: Redis, name: str) -> State:
         public_head=meta["public_head"],
     )
     with store_errors():
+        prefix = keys.people(budget.period)
         for first in range(0, state.buckets, 1024):
             async with client.pipeline(transaction=False) as pipeline:
                 for bucket in range(first, min(first + 1024, state.buckets)):
-                    pipeline.hgetall(f"{keys.people}{bucket}")
+                    pipeline.hgetall(f"{prefix}{bucket}")
                 for found in await pipeline.execute():
                     _gather(found, state)
-        async for key in _scan(client, keys.reservation("*")):
-            attempt = await read_attempt(client, key)
-            if attempt is not None:
-                state.reservations[key.rsplit(":", 1)[1]] = attempt
         state.attempts = {k: int(v) for k, v in _text(await client.hgetall(keys.attempts)).items()}
         for model in {field.split("|")[0] for field in state.attempts}:
             state.open |= await members(client, keys.open(model))
+        identities = [key.rsplit(":", 1)[1] async for key in _scan(client, keys.reservation("*"))]
+        for first in range(0, len(identities), 1000):
+            async with client.pipeline(transaction=False) as pipeline:
+                for identity in identities[first : first + 1000]:
+                    pipeline.hgetall(keys.reservation(identity))
+                answers = await pipeline.execute()
+            for identity, answer in zip(identities[first : first + 1000], answers, strict=True):
+                attempt = _attempt(answer)
+                if attempt is not None and attempt.budget == name:
+                    state.reservations[identity] = attempt
         state.refusals = {k: int(v) for k, v in _text(await client.hgetall(keys.refusals)).items()}
         state.models = {k: orjson.loads(v) for k, v in _text(await client.hgetall(keys.models)).items()}
     return state
@@ -239,11 +317,15 @@ async def read_state(client: Redis, name: str) -> State:
 async def read_attempt(client: Redis, key: str) -> Attempt | None:
     """A reservation by its key; None where there is none."""
     with store_errors():
-        answer: Any = await client.hgetall(key)
+        return _attempt(await client.hgetall(key))
+
+
+def _attempt(answer: Any) -> Attempt | None:
     if not answer:
         return None
     fields = {_str(field): value for field, value in answer.items()}
     return Attempt(
+        budget=_str(fields["budget"]),
         state=_str(fields["state"]),
         seq=int(fields["seq"]),
         attempt=int(fields["attempt"]),
@@ -280,14 +362,11 @@ async def wait_for(client: Redis, name: str, seq: int, seconds: float, poll_seco
 def _gather(found: dict[bytes, bytes], state: State) -> None:
     """One bucket's people into the state."""
     orders = len(state.budget.orders)
-    for field, units in found.items():
-        packed, order = field[:-1], field[-1]
-        if order >= orders or len(packed) != TOKEN_BYTES:  # not written by the ledger: agrees with no journal
+    for packed, held in found.items():
+        if len(packed) != TOKEN_BYTES:  # not written by the ledger: agrees with no journal
             state.people[packed[:TOKEN_BYTES].ljust(TOKEN_BYTES, b"\0")] = (-1,) * orders
             continue
-        spent = list(state.people.get(packed, (0,) * orders))
-        spent[order] = int(units)
-        state.people[packed] = tuple(spent)
+        state.people[packed] = unpack_units(held, orders)
 
 
 async def _scan(client: Redis, pattern: str) -> AsyncIterator[str]:
@@ -305,4 +384,4 @@ def _joined(values: tuple[int, ...]) -> str:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in text.split(","))
+    return tuple(int(word) for word in text.split(",")) if text else ()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Phase", "plan"]
+__all__ = ["FLOOD", "Phase", "plan"]
+
+FLOOD = "flood"
 
 Fault = Literal["none", "slow", "broker", "store", "hot"]
 
@@ -36,7 +38,7 @@ def plan(minutes: float) -> list[Phase]:
 
     return [
         phase("steady", 0.25),
-        phase("flood", 0.10, _FLOOD),
+        phase(FLOOD, 0.10, _FLOOD),
         phase("after_flood", 0.10),
         phase("slow_engine", 0.10, fault="slow"),
         phase("after_slow_engine", 0.10),

@@ -3,8 +3,9 @@
 Two workers. The phases are those of `phases`: half the maximum rate; a producer ten times too fast (its
 backlog bounded in bytes); an engine that got slow; a broker that does not answer; a store that does not; all
 to one key. The workers' memory is read every second; after the warm-up (a tenth of the time) a line is fitted
-for each worker, and the steepest is the figure. What lies behind every mark on the disk is deleted on the
-way, so that minutes of load need no more than some hundred MB.
+for each worker, and the steepest is the figure; a second line begins where the flood has ended, since the
+buffers that a flood fills once are a step and not a growth. What lies behind every mark on the disk is
+deleted on the way, so that minutes of load need no more than some hundred MB.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from veilstream.bench.pipeline.figures import Slope, slope
 from veilstream.bench.pipeline.latency import pacer
 from veilstream.bench.pipeline.matrix import Brief, prepared, timed
 from veilstream.bench.pipeline.options import Place
-from veilstream.bench.pipeline.phases import Phase, plan
+from veilstream.bench.pipeline.phases import FLOOD, Phase, plan
 from veilstream.bench.pipeline.scan import Reader, origin, reader
 from veilstream.bench.pipeline.stack import Ground
 from veilstream.embedded.service import free_ports
@@ -85,6 +86,7 @@ class _Soak:
         self._account = Account(place.partitions)
         self._memory: dict[int, list[tuple[float, float]]] = {}
         self._raw_ends: dict[int, int] = {}
+        self._flooded_until = 0.0
         self._max_lag = self._max_backlog = self._restarts = self._misplaced = 0
         self._phases: list[dict[str, Any]] = []
         self._ports = free_ports(_WORKERS)
@@ -169,6 +171,8 @@ class _Soak:
             "rss_mb": sum(samples[-1][1] for samples in self._memory.values() if samples),
         }
         self._phases.append(told)
+        if phase.name == FLOOD:
+            self._flooded_until = time.time()  # the clock of the samples
         self._say(
             f"{phase.name}: {told['records_per_s']:.0f} records/s, backlog at most {lag},"
             f" {told['backlog_at_end']} at the end"
@@ -264,7 +268,9 @@ class _Soak:
                 await self._until(held, seconds, otherwise)
 
     def report(self, minutes: float, max_mb_per_s: float) -> dict[str, Any]:
-        lines = [_fitted(samples, minutes * 60) for samples in self._longest()]
+        seconds = minutes * 60
+        longest = self._longest()
+        lines = [_fitted(samples, samples[0][0] + seconds / 10, seconds) for samples in longest]
         steepest = max(lines, key=lambda line: line[0].per_x, default=(Slope(0, 0, 0), 0.0, 0.0))
         fitted, start, end = steepest
         return {
@@ -272,9 +278,9 @@ class _Soak:
             "rss_slope_ci": [fitted.low, fitted.high],
             "rss_mb_start": start,
             "rss_mb_end": end,
-            "rss_by_worker": [
-                {"slope_mb_per_h": f.per_x, "ci": [f.low, f.high], "start_mb": s, "end_mb": e}
-                for f, s, e in lines
+            "rss_by_worker": [_line(*line) for line in lines],
+            "rss_by_worker_after_flood": [
+                _line(*_fitted(samples, self._flooded_until, seconds)) for samples in longest
             ],
             "lost": self._lost(),
             "duplicated": self._account.duplicated,
@@ -295,9 +301,20 @@ class _Soak:
         return sorted(self._memory.values(), key=len, reverse=True)[:_WORKERS]
 
 
-def _fitted(samples: list[tuple[float, float]], seconds: float) -> tuple[Slope, float, float]:
-    """Slope in MB an hour after the warm-up, and the memory at its ends."""
-    warm = [(at / 3600, mb) for at, mb in samples if at >= samples[0][0] + seconds / 10]
+def _line(fitted: Slope, start_mb: float, end_mb: float) -> dict[str, Any]:
+    return {
+        "slope_mb_per_h": fitted.per_x,
+        "ci": [fitted.low, fitted.high],
+        "start_mb": start_mb,
+        "end_mb": end_mb,
+    }
+
+
+def _fitted(
+    samples: list[tuple[float, float]], warm_from: float, seconds: float
+) -> tuple[Slope, float, float]:
+    """Slope in MB an hour from `warm_from` (Unix time) on, and the memory at its ends."""
+    warm = [(at / 3600, mb) for at, mb in samples if at >= warm_from]
     if not warm:
         warm = [(at / 3600, mb) for at, mb in samples]
     window = min(_WINDOW_SECONDS, seconds / 20) / 3600

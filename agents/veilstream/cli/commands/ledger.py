@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +74,55 @@ async def _verify() -> dict[str, Any]:
     async with open_ledger(current) as (ledger, relay):
         await relay.drain()
         return await check(ledger, KafkaJournal(current.kafka), provider)
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="File to write; it must not be there.", dir_okay=False)],
+    json: Json = False,
+) -> None:
+    """Write the journal to a file, checked. People stay encrypted: back up the key folder apart from it."""
+    try:
+        report = run(_backup(file))
+    except FileExistsError:
+        raise typer.BadParameter("the file is there already: name another", param_hint="FILE") from None
+    print_json(report) if json else typer.echo(
+        f"written to {file}: {report['budgets']} budgets, {report['entries']} entries"
+    )
+
+
+async def _backup(file: Path) -> dict[str, Any]:
+    from veilstream.ledger import LedgerOpener
+    from veilstream.ledger import backup as write
+    from veilstream.transport import KafkaJournal
+
+    current = settings()
+    async with open_ledger(current) as (_, relay):
+        await relay.drain()
+    return await write(KafkaJournal(current.kafka), file, LedgerOpener(key_provider(current)))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `backup` wrote.", exists=True, dir_okay=False)],
+    json: Json = False,
+) -> None:
+    """Write a backup to a journal that is empty. `veilstream ledger rebuild` then makes the store from it."""
+    report = run(_restore(file))
+    print_json(report) if json else typer.echo(
+        f"restored: {report['budgets']} budgets, {report['entries']} entries; now `veilstream ledger rebuild`"
+    )
+
+
+async def _restore(file: Path) -> dict[str, Any]:
+    from veilstream.ledger import LedgerOpener
+    from veilstream.ledger import restore as write
+    from veilstream.transport import KafkaJournal, ensure_topics
+
+    current = settings()
+    await ensure_topics(current.kafka)
+    async with KafkaJournal(current.kafka) as journal:
+        return await write(file, journal, LedgerOpener(key_provider(current)))
 
 
 @app.command()
