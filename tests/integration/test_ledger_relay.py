@@ -95,11 +95,12 @@ class Losing(MemoryJournal):
         super().__init__()
         self.losses = losses
 
-    async def append(self, records: Sequence[JournalRecord]) -> None:
-        await super().append(records)
+    async def append(self, records: Sequence[JournalRecord]) -> int:
+        end = await super().append(records)
         if self.losses:
             self.losses -= 1
             raise BrokerUnavailable("the answer was lost")
+        return end
 
 
 async def test_a_lost_acknowledgement_is_written_again_byte_for_byte(ledger: Ledger) -> None:
@@ -126,10 +127,10 @@ class Sleeping(MemoryJournal):
         self.asleep = asyncio.Event()
         self.wake = asyncio.Event()
 
-    async def append(self, records: Sequence[JournalRecord]) -> None:
+    async def append(self, records: Sequence[JournalRecord]) -> int:
         self.asleep.set()
         await self.wake.wait()
-        await self.shared.append(records)
+        return await self.shared.append(records)
 
 
 async def test_a_zombie_relay_repeats_and_cannot_move_the_heads(ledger: Ledger, store: Redis) -> None:
@@ -403,6 +404,62 @@ async def test_verify_runs_beside_workers(ledger: Ledger) -> None:
     stop.set()
     await task
     assert checks > 0
+
+
+# A store that went back
+
+
+async def snapshot(store: Redis) -> dict[bytes, bytes]:
+    return {key: await store.dump(key) or b"" async for key in store.scan_iter(match="veil:ledger:*")}
+
+
+async def go_back(store: Redis, held: dict[bytes, bytes]) -> None:
+    """As an old file, or a replica that was behind and was promoted."""
+    await store.flushdb()
+    for key, value in held.items():
+        await store.restore(key, 0, value)
+
+
+@pytest.mark.parametrize("charged_again", [0, 1, 3])
+async def test_a_store_that_went_back_writes_nothing_more(
+    ledger: Ledger, store: Redis, charged_again: int
+) -> None:
+    journal = MemoryJournal()
+    await ledger.create_budget("b", "acme", 60.0, DELTA, [12], buckets=4)
+    lease = await ledger.lease("b", "m")
+    await ledger.charge(window(0), lease)
+    await Relay(ledger, journal, "r").drain()
+    held = await snapshot(store)
+    for number in (1, 2):
+        await ledger.charge(window(number), lease)
+    await Relay(ledger, journal, "r").drain()
+    lines = list(journal.lines)
+    await go_back(store, held)
+    for number in range(charged_again):
+        await ledger.charge(window(10 + number), lease)
+    if charged_again:  # before it writes: there is nothing to write where nothing was charged
+        with pytest.raises(LedgerDiffers, match="has forgotten entry 3"):
+            await Relay(ledger, journal, "r").drain()
+    with pytest.raises(LedgerDiffers, match="has forgotten entry"):
+        await verify(ledger, journal)
+    assert journal.lines == lines
+    await rebuild(ledger, journal, force=True)
+    assert (await ledger.budget("b")).seq == 4
+    await ledger.charge(window(10), await ledger.lease("b", "m"))
+    await Relay(ledger, journal, "r").drain()
+    await verify(ledger, journal)
+
+
+async def test_a_journal_that_lost_its_end_is_not_written_on(ledger: Ledger) -> None:
+    journal = MemoryJournal()
+    await ledger.create_budget("b", "acme", 60.0, DELTA, [12], buckets=4)
+    lease = await ledger.lease("b", "m")
+    await ledger.charge(window(0), lease)
+    await Relay(ledger, journal, "r").drain()
+    del journal.lines[-1]
+    await ledger.charge(window(1), lease)
+    with pytest.raises(JournalBroken):
+        await Relay(ledger, journal, "r").drain()
 
 
 # Kafka

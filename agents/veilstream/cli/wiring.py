@@ -126,5 +126,7 @@ async def open_ledger(current: Settings, *, by: str | None = None) -> AsyncItera
 
     provider = key_provider(current)
     async with open_store(current) as store:
-        ledger = Ledger(store, provider.ledger(), provider=provider, by=by or _login())
+        ledger = Ledger(
+            store, provider.ledger(), provider=provider, by=by or _login(), replicas=current.store.replicas
+        )
         yield ledger, Relay(ledger, KafkaJournal(current.kafka), owner="cli")

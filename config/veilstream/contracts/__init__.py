@@ -90,12 +90,19 @@ class JournalRecord:
 class Journal(Protocol):
     """The ledger's durable record (`ledger.journal`), its public projection, and the releases."""
 
-    async def append(self, records: Sequence[JournalRecord]) -> None:
-        """Write in order; return when every one is acknowledged by the broker."""
+    async def append(self, records: Sequence[JournalRecord]) -> int:
+        """Write in order; return when every one is acknowledged by the broker: the place after the last."""
         ...
 
-    def read(self, budget: str | None = None) -> AsyncIterator[dict[str, Any]]:
-        """Yield the journal's entries so far, in order for each budget, and stop. May repeat entries."""
+    async def end(self) -> int:
+        """The place after the journal's last entry: where a later `read` may start."""
+        ...
+
+    def read(self, budget: str | None = None, *, start: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """Yield the journal's entries so far, in order for each budget, and stop. May repeat entries.
+
+        Raises JournalBroken where the journal ends before `start`, which it had reached once.
+        """
         ...
 
 

@@ -92,6 +92,9 @@ class StoreSettings(_Section):
         SecretStr("redis://127.0.0.1:6379/0"), description="URL of the store; may hold a password."
     )
     timeout_seconds: Positive = Field(10.0, description="How long a command may take.")
+    replicas: Annotated[int, Field(ge=0)] = Field(
+        0, description="Replicas of the store that must have a charge before anything rests on it."
+    )
 
     @field_validator("url")
     @classmethod

@@ -5,6 +5,7 @@
 * `reading` — a topic from a place to its end, then stop; offsets by append time.
 * `admin` — creates the topic catalogue and checks it against what the guarantee rests on.
 * `incarnation` — Kafka's topic id, so that a recreated topic is another topic.
+* `signals` — what only operators may know.
 * `journal` — the ledger's journal, its public projection and the releases.
 
 It guarantees: what a call has returned for is acknowledged by every in-sync replica (`acks=all`); a reader
@@ -22,6 +23,7 @@ from veilstream.transport.incarnation import TopicIdentity, incarnation
 from veilstream.transport.journal import KafkaJournal
 from veilstream.transport.producing import producer
 from veilstream.transport.reading import end_offsets, offsets_for_time, read_to_end
+from veilstream.transport.signals import send_signals
 
 __all__ = [
     "KafkaJournal",
@@ -34,4 +36,5 @@ __all__ = [
     "offsets_for_time",
     "producer",
     "read_to_end",
+    "send_signals",
 ]

@@ -33,7 +33,7 @@ from veilstream.events.types import BUDGET_EVENT, JOURNAL_ENTRY, RELEASE
 from veilstream.settings import KafkaSettings
 from veilstream.transport.errors import broker_errors
 from veilstream.transport.producing import RECORD_OVERHEAD_BYTES, start, stop
-from veilstream.transport.reading import read_to_end
+from veilstream.transport.reading import end_offsets, read_to_end
 
 __all__ = ["KafkaJournal"]
 
@@ -63,17 +63,18 @@ class KafkaJournal:
         self._keep = False
         await self._disconnect()
 
-    async def append(self, records: Sequence[JournalRecord]) -> None:
+    async def append(self, records: Sequence[JournalRecord]) -> int:
         """Write in order; return when the broker has acknowledged every one in all three topics.
 
-        Everything is checked before anything is sent.
+        Everything is checked before anything is sent. Returns the place after the last entry: its offset and
+        one; 0 where there was none.
 
         Raises:
             RecordInvalid, RecordTooLarge: a record breaks its schema or is over the limit; nothing was sent.
             BrokerUnavailable: some may be written; append them all again.
         """
         if not records:
-            return
+            return 0
         sections = [
             (topic_name(self._kafka, "ledger.journal"), [self._entry(record) for record in records]),
             (
@@ -95,24 +96,36 @@ class KafkaJournal:
                     self._kafka, max_batch_size=self._kafka.max_record_bytes
                 )
                 self._producer = connection
-                for topic, messages in sections:
-                    await self._write(connection, topic, messages)
+                ends = [await self._write(connection, topic, messages) for topic, messages in sections]
             except BaseException:
                 # An idempotent producer with a batch of unknown fate is not used again.
                 await self._disconnect()
                 raise
             if not self._keep:
                 await self._disconnect()
+            return ends[0]
 
-    async def read(self, budget: str | None = None) -> AsyncIterator[dict[str, Any]]:
-        """Yield the journal's entries so far, of one budget or of all, in the journal's order; may repeat.
+    async def end(self) -> int:
+        """The offset after the journal's last entry. Raises BrokerUnavailable, TopicMismatch."""
+        return (await end_offsets(self._kafka, topic_name(self._kafka, "ledger.journal")))[0]
+
+    async def read(self, budget: str | None = None, *, start: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """Yield the journal's entries from an offset on, of one budget or of all, in the journal's order.
+
+        Entries may stand there twice.
 
         Raises:
-            JournalBroken: an entry cannot be read; says at which offset.
+            JournalBroken: an entry cannot be read; says at which offset. Or the journal ends before `start`.
             BrokerUnavailable, TopicMismatch: as `read_to_end`.
         """
+        topic = topic_name(self._kafka, "ledger.journal")
         wanted = budget.encode("ascii") if budget is not None else None
-        async with aclosing(read_to_end(self._kafka, topic_name(self._kafka, "ledger.journal"))) as found:
+        if start and await self.end() < start:
+            raise JournalBroken(
+                f"the journal ends before offset {start}, which it had acknowledged",
+                hint="the topic lost records, or is another one: restore it from a replica or a backup",
+            )
+        async with aclosing(read_to_end(self._kafka, topic, starts={0: start})) as found:
             async for record in found:
                 if wanted is not None and record.key != wanted:
                     continue
@@ -124,9 +137,9 @@ class KafkaJournal:
                         hint="the journal is written by the ledger alone: see who else has access",
                     ) from error
 
-    async def _write(self, connection: AIOKafkaProducer, topic: str, messages: list[_Message]) -> None:
-        """In as few batches as the record limit allows, one after the other."""
-        left = list(messages)
+    async def _write(self, connection: AIOKafkaProducer, topic: str, messages: list[_Message]) -> int:
+        """In as few batches as the record limit allows, one after the other; the offset after the last."""
+        left, end = list(messages), 0
         with broker_errors():
             if left:
                 await connection.partitions_for(topic)
@@ -138,8 +151,9 @@ class KafkaJournal:
                         break
                     taken += 1
                 delivery = await connection.send_batch(batch, topic, partition=0)
-                await delivery
+                end = (await delivery).offset + taken
                 del left[:taken]
+        return end
 
     async def _disconnect(self) -> None:
         connection, self._producer = self._producer, None

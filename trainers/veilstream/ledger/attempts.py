@@ -53,7 +53,9 @@ class Attempts(Helping, ABC):
             BudgetUnknown, Fenced, StoreUnavailable.
         """
         mark = self.random(16).hex()  # tells this call's repetition by the client from a second start
-        return await self._move(reservation, lease, "started", mark)
+        seq = await self._move(reservation, lease, "started", mark)
+        await self.replicated(lease.budget)  # a start that is forgotten would let it be trained twice
+        return seq
 
     async def commit(
         self, reservation: str, lease: Lease, state: Mapping[str, Any], release: Mapping[str, Any]

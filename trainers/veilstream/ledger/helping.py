@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from veilstream.errors import StoreUnavailable
 from veilstream.ledger.leasing import Leasing
-from veilstream.ledger.store import Keys
+from veilstream.ledger.store import Keys, store_errors
 
 __all__ = ["SCRIPT_MICROSECONDS", "Helping", "people_per_script"]
 
 SCRIPT_MICROSECONDS = 5_000
 """How long a script should hold the store: half of the 10 ms that it may."""
+
+_REPLICA_SECONDS = 5.0
 
 _ONE_ORDER_MICROSECONDS = 4.0
 _SEVERAL_ORDERS_MICROSECONDS = (4.0, 0.4)  # a person, and each order
@@ -31,7 +34,9 @@ def people_per_script(orders: int, levels: int) -> int:
 
 
 class Helping(Leasing):
-    """The part of `Ledger` that runs scripts which a charge under way keeps out."""
+    """The part of `Ledger` that runs scripts which a charge under way keeps out, and waits for replicas."""
+
+    replicas: int
 
     async def finish_pending(self, budget: str) -> tuple[str, list[bytes]] | None:
         """Finish what is under way in a budget's tree: its reservation id and its answer.
@@ -47,6 +52,26 @@ class Helping(Leasing):
                 return answer[0].decode(), answer[1:]
             if status == "none":
                 return None
+
+    async def replicated(self, budget: str) -> None:
+        """Return when `replicas` replicas have every write so far; at once where none is asked for.
+
+        WAIT speaks of the writes of its own connection: one of its own comes first, behind all others'.
+
+        Raises StoreUnavailable: too few have it in time.
+        """
+        if not self.replicas:
+            return
+        with store_errors():
+            async with self.client.pipeline(transaction=False) as pipeline:  # one connection
+                pipeline.hincrby(Keys(budget).tree, "waits", 1)
+                pipeline.execute_command("WAIT", self.replicas, round(_REPLICA_SECONDS * 1000))
+                _, reached = await pipeline.execute()
+        if reached < self.replicas:
+            raise StoreUnavailable(
+                f"{reached} of {self.replicas} replicas of the store have the last charge",
+                hint="see that they run; store.replicas says how many must have it",
+            )
 
     async def write(
         self, budget: str, name: str, keys: Sequence[str], args: Sequence[str | bytes | int]

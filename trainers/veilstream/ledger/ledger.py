@@ -60,6 +60,8 @@ class Ledger(Attempts, Budgets):
         operator: the operator's root key, where there is no provider.
         by: who acts, as the journal names them when a budget is changed.
         max_entry_bytes: the largest journal entry; people who do not fit go into entries before it.
+        replicas: of the store, that must have a charge before the journal gets it, and a start before it
+            counts.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Ledger(Attempts, Budgets):
         operator: RootKey | None = None,
         by: str = "operator",
         max_entry_bytes: int = 1_000_000,
+        replicas: int = 0,
     ) -> None:
         self.client = client
         self.root = root
@@ -83,6 +86,7 @@ class Ledger(Attempts, Budgets):
         self.random = random
         self._clock = clock
         self.max_entry_bytes = max_entry_bytes
+        self.replicas = replicas
 
     async def charge(self, manifest: Manifest, lease: Lease) -> Reservation:
         """Charge a window to its people and to the odometers, of its budget and of all above; never refunded.

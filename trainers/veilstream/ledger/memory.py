@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from veilstream.contracts import JournalRecord
+from veilstream.errors import JournalBroken
 
 __all__ = ["MemoryJournal"]
 
@@ -20,16 +21,22 @@ class MemoryJournal:
         self.public: list[bytes] = []
         self.releases: list[bytes] = []
 
-    async def append(self, records: Sequence[JournalRecord]) -> None:
+    async def append(self, records: Sequence[JournalRecord]) -> int:
         for record in records:
             self.lines.append(orjson.dumps(record.entry))
             if record.public is not None:
                 self.public.append(orjson.dumps(record.public))
             if record.release is not None:
                 self.releases.append(orjson.dumps(record.release))
+        return len(self.lines)
 
-    async def read(self, budget: str | None = None) -> AsyncIterator[dict[str, Any]]:
-        for entry in self.entries():
+    async def end(self) -> int:
+        return len(self.lines)
+
+    async def read(self, budget: str | None = None, *, start: int = 0) -> AsyncIterator[dict[str, Any]]:
+        if start > len(self.lines):
+            raise JournalBroken("the journal ends before what it had acknowledged")
+        for entry in self.entries()[start:]:
             if budget is None or entry["public"]["budget"] == budget:
                 yield entry
 

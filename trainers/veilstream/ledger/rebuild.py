@@ -26,6 +26,7 @@ from veilstream.ledger.authority import holds
 from veilstream.ledger.budget import ancestors, root_of
 from veilstream.ledger.chain import canonical
 from veilstream.ledger.fold import Fold, admit
+from veilstream.ledger.forgotten import entry_key, forgot
 from veilstream.ledger.ledger import PEOPLE_PATH, PEOPLE_TOPIC, Ledger
 from veilstream.ledger.manifest import reservation_id
 from veilstream.ledger.state import State, bucket_of, document, first_difference
@@ -95,6 +96,7 @@ async def rebuild(
         JournalBroken: nothing was changed.
         StoreUnavailable, BrokerUnavailable, KeyMissing.
     """
+    end = await journal.end()
     folded = await _folded(journal, LedgerOpener(_provider(ledger, provider)))
     client = ledger.client
     with store_errors():
@@ -113,7 +115,9 @@ async def rebuild(
             tree = [state for name, state in folded.states.items() if root_of(name) == root]
             # Positions of the outbox only rise; where they begin says nothing.
             position = sum(state.relayed for state in tree)
-            await client.hset(Keys(root).tree, mapping={"position": position, "acked": position})
+            await client.hset(
+                Keys(root).tree, mapping={"position": position, "acked": position, "journal": end}
+            )
             for state in sorted(tree, key=lambda state: state.budget.name):
                 await _write(client, state)
     return {"budgets": len(folded.states), "entries": folded.entries}
@@ -143,12 +147,24 @@ async def verify(
     roots = {root_of(budget)} if budget is not None else {root_of(name) for name in names}
     trees = {root: await _snapshot(ledger, root) for root in sorted(roots)}
     folded = Fold(opener)
+    late: dict[tuple[str, int, int], str] = {}
     async for entry in journal.read():
         if _of_before(entry, trees, every=budget is None):
             folded.add(entry)
+        else:
+            late[entry_key(entry)] = entry["hash"]
+    for name in sorted({name for name, _, _ in late if root_of(name) in trees}):
+        # Numbers only rise: what came since the snapshot, the store knows of by now.
+        last = max(seq for of, seq, _ in late if of == name)
+        try:
+            now = (await ledger.budget(name)).seq
+        except BudgetUnknown:
+            raise forgot(name, last) from None
+        if last > now:
+            raise forgot(name, now + 1)
     checked = 0
     for tree in trees.values():
-        _compare(folded, tree)
+        _compare(folded, tree, late)
         checked += len(tree.states)
     if budget is None:
         for name in folded.states:
@@ -177,7 +193,7 @@ async def _remove(client: Redis, keys: list[bytes]) -> None:
             await pipeline.execute()
 
 
-def _compare(folded: Fold, tree: _Tree) -> None:
+def _compare(folded: Fold, tree: _Tree, late: Mapping[tuple[str, int, int], str]) -> None:
     """Raises JournalBroken, LedgerDiffers: the first difference between journal and outbox, and the store."""
     relayed: dict[str, tuple[int, str, str]] = {}
     for name, held in tree.states.items():
@@ -197,6 +213,8 @@ def _compare(folded: Fold, tree: _Tree) -> None:
         name = fields["budget"].decode()
         records = assemble(fields, *heads[name])
         for record in records:
+            if late.get(entry_key(record.entry), record.entry["hash"]) != record.entry["hash"]:
+                raise forgot(name, int(fields["seq"]))
             folded.add(record.entry)
         heads[name] = [records[-1].entry["hash"], (records[-1].public or {})["hash"]]
     if tree.pending is not None:

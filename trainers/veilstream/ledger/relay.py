@@ -14,6 +14,7 @@ from veilstream.contracts import Journal, JournalRecord
 from veilstream.errors import BrokerUnavailable, Fenced, StoreUnavailable
 from veilstream.ledger.assemble import assemble
 from veilstream.ledger.budget import root_of
+from veilstream.ledger.forgotten import check_journal
 from veilstream.ledger.lease import RELAY, Lease
 from veilstream.ledger.ledger import Ledger
 from veilstream.ledger.store import Keys, read_outbox, read_path, store_errors
@@ -140,6 +141,7 @@ class Relay:
             lease = self._leases.get(root)
             if lease is None:
                 lease = await self._ledger.take(root, RELAY, self._ttl_seconds)
+                await check_journal(client, self._journal, root)
                 self._leases[root] = lease
             return await self._move(root, lease)
         except Fenced:
@@ -150,7 +152,7 @@ class Relay:
         client = self._ledger.client
         keys = Keys(root)
         with store_errors():
-            acked = int(await client.hget(keys.tree, "acked") or 0)
+            acked, journal = (int(held or 0) for held in await client.hmget(keys.tree, "acked", "journal"))
         found = await read_outbox(client, root, acked, _BATCH_ENTRIES)
         names = sorted({fields["budget"].decode() for _, fields in found})
         heads = {
@@ -171,12 +173,14 @@ class Relay:
             records += made
         # Right before the journal is touched: a relay that slept past its lease stops here.
         await self._ledger.renew(lease, self._ttl_seconds)
+        end = journal
         if records:
-            await self._journal.append(records)
+            await self._ledger.replicated(root)
+            end = await self._journal.append(records)
         status, _ = await self._ledger.scripts.run(
             "acknowledge",
             [keys.tree, keys.lease(RELAY), keys.outbox, *(Keys(name).meta for name in names)],
-            [*lease.proof, acked, last, *(value for name in names for value in heads[name])],
+            [*lease.proof, acked, last, end, *(value for name in names for value in heads[name])],
         )
         if status != "ok":
             raise Fenced(f"another relay moves the outbox of {root}")

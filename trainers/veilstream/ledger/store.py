@@ -3,7 +3,8 @@
 `<root>` is the first name of a budget's path, and the hash tag: one slot of a cluster for a whole tree.
 
 veil:ledger:budgets                        set of names (a hint: a budget is there when its meta is)
-veil:ledger:{<root>}:tree                  hash: positions of the last outbox entry, and of the last relayed
+veil:ledger:{<root>}:tree                  hash: positions of the last outbox entry and of the last relayed;
+                                           where the journal ended then
 veil:ledger:{<root>}:outbox                stream: entries, id <position>-0, until the journal has them
 veil:ledger:{<root>}:pending               hash: a charge under way that one script was too short for
 veil:ledger:{<root>}:pending-people        its people, packed

@@ -29,6 +29,7 @@ from aiokafka.structs import ConsumerRecord
 from veilstream.contracts import KeyProvider
 from veilstream.dp.params import StepParams
 from veilstream.errors import (
+    BrokerUnavailable,
     BudgetExhausted,
     Fenced,
     RecordInvalid,
@@ -41,6 +42,7 @@ from veilstream.ledger import Charge, Lease, Ledger, Manifest, Reservation
 from veilstream.settings import Settings
 from veilstream.telemetry.logs import emit
 from veilstream.telemetry.metrics import counter, gauge
+from veilstream.transport import send_signals
 from veilstream.worker import release as releases
 from veilstream.worker.attempt import Attempt, Context
 from veilstream.worker.contributions import Contributions, Positions
@@ -58,6 +60,7 @@ Ended = Literal["stopped", "windows", "exhausted"]
 State = dict[str, Any]
 
 LEASE_SECONDS = 10.0
+_SOURCE = "veilstream/trainer"
 
 
 class Worker:
@@ -95,6 +98,7 @@ class Worker:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._fenced = asyncio.Event()
+        self._telling: set[asyncio.Task[None]] = set()  # the loop keeps tasks by weak references only
         self._lease: Lease
         self._retry: Window | None = None
         self._free_at = 0.0
@@ -247,6 +251,7 @@ class Worker:
             epsilon_spent=reservation.epsilon_spent,
             attempt=reservation.attempt,
         )
+        self._tell_operators(manifest, reservation)
         next_state = {
             "window_end_ms": window.end_ms,
             "ends": {str(number): offset for number, offset in sorted(ends.items())},
@@ -339,6 +344,23 @@ class Worker:
             return None
         return str(state["release"])
 
+    def _tell_operators(self, manifest: Manifest, reservation: Reservation) -> None:
+        """Exact counts, on the operators' topic; nobody waits for it, and nothing outside shows it."""
+        asked, admitted = len(manifest.people), len(reservation.admitted)
+        common = {
+            "tenant": manifest.tenant,
+            "budget": manifest.budget,
+            "model": manifest.model,
+            "seq": reservation.seq,
+            "limit": asked,
+        }
+        signals: list[dict[str, Any]] = [{"signal": "window_counts", "value": admitted, **common}]
+        if asked > admitted:
+            signals.append({"signal": "people_denied", "value": asked - admitted, **common})
+        telling = asyncio.create_task(_quietly(send_signals(self._settings.kafka, _SOURCE, *signals)))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
     async def _abandon(self, reservation: Reservation, reason: str) -> None:
         """As well as it goes: what stays open is abandoned by the next process."""
         with suppress(VeilstreamError):
@@ -347,3 +369,8 @@ class Worker:
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return await patiently(ask, self._stop)
+
+
+async def _quietly(signals: Awaitable[None]) -> None:
+    with suppress(BrokerUnavailable):
+        await signals

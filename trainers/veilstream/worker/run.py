@@ -11,13 +11,13 @@ from contextlib import suppress
 
 from redis.asyncio import Redis
 
-from veilstream.errors import VeilstreamError
+from veilstream.errors import BrokerUnavailable, JournalBroken, LedgerDiffers, VeilstreamError
 from veilstream.keys import FileKeyProvider
 from veilstream.ledger import Ledger, Relay
 from veilstream.settings import Settings
 from veilstream.telemetry.health import Health
 from veilstream.telemetry.logs import emit
-from veilstream.transport import KafkaJournal, ensure_topics
+from veilstream.transport import KafkaJournal, ensure_topics, send_signals
 from veilstream.worker.encoder import MiniLM
 from veilstream.worker.loop import LEASE_SECONDS, Worker
 from veilstream.worker.tasks import load_labels
@@ -58,6 +58,10 @@ async def run_worker(
     try:
         return await _run(settings, client, stop, health, port, lease_seconds)
     except VeilstreamError as error:
+        if isinstance(error, LedgerDiffers | JournalBroken):
+            with suppress(BrokerUnavailable):
+                signal_ = {"signal": "ledger_differs", "detail": error.message[:500]}
+                await send_signals(settings.kafka, f"veilstream/{ROLE}", signal_)
         emit(
             "role_failed",
             level=logging.ERROR,
@@ -79,7 +83,11 @@ async def _run(
 ) -> int:
     provider = FileKeyProvider(settings.keys_folder)
     ledger = Ledger(
-        client, provider.ledger(), provider=provider, max_entry_bytes=settings.kafka.max_record_bytes
+        client,
+        provider.ledger(),
+        provider=provider,
+        max_entry_bytes=settings.kafka.max_record_bytes,
+        replicas=settings.store.replicas,
     )
     labels = load_labels(settings.worker.tools)
     await ledger.budget(settings.worker.budget)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +18,9 @@ from veilstream.cli.wiring import (
     run,
     settings,
 )
+
+if TYPE_CHECKING:
+    from veilstream.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The ledger: what was paid, by whom, and the proof.")
 
@@ -66,6 +70,7 @@ def verify(json: Json = False) -> None:
 
 
 async def _verify() -> dict[str, Any]:
+    from veilstream.errors import JournalBroken, LedgerDiffers
     from veilstream.ledger import verify as check
     from veilstream.transport import KafkaJournal
 
@@ -73,7 +78,22 @@ async def _verify() -> dict[str, Any]:
     provider = key_provider(current)
     async with open_ledger(current) as (ledger, relay):
         await relay.drain()
-        return await check(ledger, KafkaJournal(current.kafka), provider)
+        try:
+            report = await check(ledger, KafkaJournal(current.kafka), provider)
+        except (LedgerDiffers, JournalBroken) as error:
+            await _tell(current, {"signal": "ledger_differs", "detail": error.message[:500]})
+            raise
+        await _tell(current, {"signal": "ledger_verified"})
+        return report
+
+
+async def _tell(current: Settings, signal: dict[str, Any]) -> None:
+    """To the operators' topic, which has an alert on it; the command's own answer does not depend on it."""
+    from veilstream.errors import BrokerUnavailable
+    from veilstream.transport import send_signals
+
+    with suppress(BrokerUnavailable):
+        await send_signals(current.kafka, "veilstream/ledger", signal)
 
 
 @app.command()
