@@ -16,7 +16,14 @@ from typer.testing import CliRunner
 
 from veilstream.cli.app import app
 from veilstream.cli.demo.conversations import conversations
-from veilstream.errors import BudgetExists, BudgetUnknown, KeyMissing
+from veilstream.errors import (
+    AccountingError,
+    BudgetExists,
+    BudgetUnknown,
+    JournalBroken,
+    KeyMissing,
+    LedgerDiffers,
+)
 from veilstream.settings import KafkaSettings
 
 Command = Callable[..., Any]
@@ -87,6 +94,61 @@ def test_rebuild_from_the_journal(command: Command, store_url: str) -> None:
     assert command("ledger", "rebuild", "--json") == {"budgets": 1, "entries": 1}
     assert command("ledger", "verify", "--json") == {"budgets": 1, "entries": 1}
     assert [row["budget"] for row in command("budget", "list", "--json")] == ["default"]
+
+
+def test_a_tree_of_budgets_as_an_officer_meets_it(command: Command) -> None:
+    command("keys", "create", "acme")
+    command("budget", "create", "acme", "--epsilon", "8", "--delta", "1e-6")
+    text = command("budget", "create", "acme/support", "--epsilon", "4", "--refresh", "30d", "--by", "ann")
+    assert "under acme" in text
+    assert "k periods together are (kε, kδ)" in text
+    assert "one record" in command("budget", "create", "logs", "--epsilon", "8", "--block", "1d")
+    with pytest.raises(AccountingError, match="at most the parent's, 8"):
+        command("budget", "create", "acme/other", "--epsilon", "9")
+    assert command("budget", "freeze", "acme", "--json")["frozen"] is True
+    assert command("budget", "unfreeze", "acme", "--json").get("frozen") is None
+    before = command("budget", "list", "--json")
+    corrected = command("budget", "correct", "acme", "--noise-multiplier", "4", "--steps", "3", "--json")
+    assert corrected["fraction"] > before[0]["fraction"] == 0.0
+    assert command("budget", "refresh", "--json") == []
+    rows = {row["budget"]: row for row in command("budget", "list", "--json")}
+    assert rows["acme/support"]["refresh_seconds"] == 30 * 86400.0
+    assert rows["acme/support"]["parent"] == "acme"
+    assert rows["logs"]["unit"] == "record"
+    listed = command("budget", "list")
+    assert "life" in listed
+    assert "30d" in listed
+    kinds = [event["event"] for event in command("ledger", "show", "acme", "--json")["events"]]
+    assert kinds == ["created", "frozen", "unfrozen", "corrected"]
+    command("budget", "create", "x", "--epsilon", "8", "--refresh", "soon", exits=2)
+
+
+def test_backup_and_restore(command: Command, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    command("keys", "create", "acme")
+    command("budget", "create", "acme", "--epsilon", "8")
+    command("budget", "create", "acme/m", "--epsilon", "4")
+    held = command("budget", "list", "--json")
+    assert command("ledger", "backup", "journal.jsonl", "--json") == {"budgets": 2, "entries": 2}
+    assert Path("journal.jsonl").stat().st_mode & 0o777 == 0o600
+    command("ledger", "backup", "journal.jsonl", exits=2)
+    with pytest.raises(LedgerDiffers, match="has entries already"):
+        command("ledger", "restore", "journal.jsonl")
+    whole = Path("journal.jsonl").read_bytes()
+    for cut, told in (
+        (whole[:-20], r"line 2: the file ends in the middle of an entry"),
+        (whole.replace(b'"seq":1', b'"seq":2', 1), r"line 1: budget acme, entry 2"),
+        (b"{}\n" + whole, "line 1: this is no ledger entry"),
+    ):
+        Path("cut.jsonl").write_bytes(cut)
+        with pytest.raises(JournalBroken, match=told):
+            command("ledger", "restore", "cut.jsonl")
+    Redis.from_url(store_url).flushall()
+    monkeypatch.setenv("VEILSTREAM_KAFKA__TOPIC_PREFIX", "restored.")
+    assert command("ledger", "restore", "journal.jsonl", "--json") == {"budgets": 2, "entries": 2}
+    assert command("ledger", "rebuild", "--json") == {"budgets": 2, "entries": 2}
+    assert command("ledger", "verify", "--json") == {"budgets": 2, "entries": 2}
+    assert command("budget", "list", "--json") == held
+    assert [e["event"] for e in command("ledger", "show", "acme/m", "--json")["events"]] == ["created"]
 
 
 def test_dry_run_says_what_it_would_cost(command: Command) -> None:

@@ -20,9 +20,9 @@ class _Ledger:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
 
-    async def budget(self, name: str) -> Budget:
+    async def path(self, name: str) -> list[Budget]:
         assert name == self._budget.name
-        return self._budget
+        return [self._budget]
 
 
 def worker(**changes: Any) -> Settings:

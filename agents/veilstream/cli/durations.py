@@ -6,7 +6,7 @@ import re
 
 import typer
 
-__all__ = ["seconds"]
+__all__ = ["duration", "seconds"]
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
@@ -20,3 +20,11 @@ def seconds(text: str | float) -> float:
     if found is None or float(found[1]) == 0.0:
         raise typer.BadParameter("takes a duration above 0, such as 90s, 15m, 12h, 30d or 2w")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def duration(length: float) -> str:
+    """Seconds in the largest unit that divides them."""
+    for unit, size in reversed(_UNITS.items()):
+        if unit and length % size == 0:
+            return f"{length / size:g}{unit}"
+    return f"{length:g}s"

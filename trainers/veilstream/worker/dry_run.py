@@ -25,18 +25,12 @@ async def dry_run(settings: Settings, ledger: Ledger) -> dict[str, Any]:
         AccountingError: a parameter is outside its domain.
     """
     worker = settings.worker
-    budget = await ledger.budget(worker.budget)
-    price = cost(
-        budget.epsilon,
-        budget.delta,
-        budget.orders,
-        worker.sampling_rate,
-        worker.noise_multiplier,
-        worker.steps,
-        spent=budget.spent,
-        horizon=_SHOWN,
-    )
-    after = [round(epsilon, 6) for epsilon in price.epsilon_after]
+    path = await ledger.path(worker.budget)
+    budget = path[0]
+    window = (worker.sampling_rate, worker.noise_multiplier, worker.steps)
+    prices = [cost(b.epsilon, b.delta, b.orders, *window, spent=b.spent, horizon=_SHOWN) for b in path]
+    fits = 0 if any(b.frozen for b in path) else min(price.windows for price in prices)
+    after = [round(epsilon, 6) for epsilon in prices[0].epsilon_after][:fits]
     return {
         "budget": budget.name,
         "tenant": worker.tenant,
@@ -53,8 +47,8 @@ async def dry_run(settings: Settings, ledger: Ledger) -> dict[str, Any]:
         "steps": worker.steps,
         "records_per_person": worker.records_per_person,
         "expected_batch": worker.sampling_rate * worker.population,
-        "windows_that_fit": price.windows,
+        "windows_that_fit": fits,
         "epsilon_of_next_window": round(after[0] - budget.epsilon_spent, 6) if after else None,
         "epsilon_after": after,
-        "seconds_until_exhausted": price.windows * worker.window_seconds,
+        "seconds_until_exhausted": fits * worker.window_seconds,
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from veilstream.cli.durations import seconds
+from veilstream.cli.durations import duration, seconds
 from veilstream.cli.wiring import Json, key_provider, open_ledger, print_json, print_table, run, settings
 
 if TYPE_CHECKING:
@@ -231,13 +231,13 @@ def list_(json: Json = False) -> None:
         return
     print_table(
         "budgets",
-        ("budget", "tenant", "ε", "spent", "share", "δ", "mode", "period", "state", "seq"),
+        ("budget", "ε", "spent", "share", "δ", "mode", "period", "state"),
         [
             (
-                r["budget"], r["tenant"], f"{r['epsilon']:g}", f"{r['epsilon_spent']:.3f}",
-                f"{r['fraction']:.0%}", f"{r['delta']:g}", r["mode"],
-                f"{r['refresh_seconds']:g} s" if "refresh_seconds" in r else "lifetime",
-                "frozen" if r.get("frozen") else "exhausted" if r["exhausted"] else "open", r["seq"],
+                r["budget"], f"{r['epsilon']:g}", f"{r['epsilon_spent']:.3f}", f"{r['fraction']:.0%}",
+                f"{r['delta']:g}", r["mode"] + (", by record" if r.get("unit") == "record" else ""),
+                duration(r["refresh_seconds"]) if "refresh_seconds" in r else "life",
+                "frozen" if r.get("frozen") else "exhausted" if r["exhausted"] else "open",
             )
             for r in rows
         ],
