@@ -78,6 +78,18 @@ def test_without_the_key_nobody_reads_the_people(tmp_path: Path) -> None:
         fold(journal(), LedgerOpener(FileKeyProvider(tmp_path)))
 
 
+def test_an_event_of_tomorrows_version_is_named() -> None:
+    entries = journal()
+    entries[2]["public"]["event"] = "inherited"
+    with pytest.raises(JournalBroken, match="does not know: inherited") as caught:
+        fold(hashed_anew(entries), opener())
+    assert "newer veilstream" in str(caught.value)
+    entries[2]["public"]["event"] = "ann@example.com"
+    with pytest.raises(JournalBroken) as caught:
+        fold(hashed_anew(entries), opener())
+    assert "ann" not in str(caught.value)
+
+
 def removed(entries: Entries) -> None:
     del entries[5]
 

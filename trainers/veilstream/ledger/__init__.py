@@ -32,11 +32,11 @@ may, `docs/durability.md` what then.
 | `projection` | what the outside sees of an event |
 | `chain` | the hash chains |
 | `authority` | who may change a budget |
-| `fold` | what a journal says the state is (pure; the oracle that the store must agree with) |
+| `fold`, `applying` | what a journal says the state is (pure; the oracle that the store must agree with) |
 | `ledger`, `budgets`, `attempts`, `leasing` | the operations, each a script of `lua/` |
 | `helping` | a charge too large for one script |
 | `relay`, `assemble` | from the outbox to the journal |
-| `rebuild` | store from journal; store against journal |
+| `rebuild`, `forgotten` | store from journal; store against journal |
 | `backup` | journal to file, and back |
 | `allocation` | who gets what, when models compete |
 | `protocol_model` | the protocol, explored exhaustively |

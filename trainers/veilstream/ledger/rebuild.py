@@ -21,11 +21,12 @@ from redis.asyncio import Redis
 from veilstream.contracts import Journal, KeyProvider
 from veilstream.errors import BudgetUnknown, JournalBroken, KeyMissing, LedgerDiffers
 from veilstream.keys import open_envelope
+from veilstream.ledger.applying import admit
 from veilstream.ledger.assemble import assemble
 from veilstream.ledger.authority import holds
 from veilstream.ledger.budget import ancestors, root_of
 from veilstream.ledger.chain import canonical
-from veilstream.ledger.fold import Fold, admit
+from veilstream.ledger.fold import Fold
 from veilstream.ledger.forgotten import entry_key, forgot
 from veilstream.ledger.ledger import PEOPLE_PATH, PEOPLE_TOPIC, Ledger
 from veilstream.ledger.manifest import reservation_id
