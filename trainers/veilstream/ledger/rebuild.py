@@ -190,7 +190,7 @@ async def _remove(client: Redis, keys: list[bytes]) -> None:
     for first in range(0, len(keys), 1000):
         async with client.pipeline(transaction=False) as pipeline:
             for key in keys[first : first + 1000]:
-                pipeline.unlink(key)
+                pipeline.execute_command("UNLINK", key)  # the cluster's pipeline knows no `unlink`
             await pipeline.execute()
 
 

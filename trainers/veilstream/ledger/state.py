@@ -65,6 +65,11 @@ def bucket_of(packed: bytes, buckets: int) -> int:
 
 def document(state: State) -> dict[str, Any]:
     """The canonical dump as a JSON value: two states are the same exactly when their dumps are."""
+    people = {unpack(packed): list(units) for packed, units in state.people.items()}
+    return {**_without_people(state), "people": people}
+
+
+def _without_people(state: State) -> dict[str, Any]:
     budget = state.budget
     held: dict[str, Any] = {
         "name": budget.name,
@@ -92,7 +97,6 @@ def document(state: State) -> dict[str, Any]:
         held["block_seconds"] = budget.block_seconds
     return {
         "budget": held,
-        "people": {unpack(packed): list(units) for packed, units in state.people.items()},
         "reservations": {
             key: {
                 "state": attempt.state,
@@ -126,9 +130,9 @@ class Difference:
 
 def first_difference(journal: State, store: State) -> Difference | None:
     """The first field in which the store is not what the journal says; None when they agree."""
-    told, held = document(journal), document(store)
+    told, held = _without_people(journal), _without_people(store)
     for part in told:
-        if part == "people" or canonical(told[part]) == canonical(held[part]):
+        if canonical(told[part]) == canonical(held[part]):
             continue
         where = part
         if isinstance(told[part], dict):
@@ -137,9 +141,9 @@ def first_difference(journal: State, store: State) -> Difference | None:
             # A name of the model or of the window is public; a reservation's id stays inside, as this does.
             where = f"{part}.{key}"
         return Difference(journal.budget.name, where, store.budget.seq, "the store differs from the journal")
-    wrong = [p for p in {*journal.people, *store.people} if journal.people.get(p) != store.people.get(p)]
-    if not wrong:
+    if journal.people == store.people:
         return None
+    wrong = [p for p in {*journal.people, *store.people} if journal.people.get(p) != store.people.get(p)]
     bucket = min(bucket_of(packed, journal.buckets) for packed in wrong)
     count = sum(bucket_of(packed, journal.buckets) == bucket for packed in wrong)
     detail = f"{count} people of bucket {bucket} have spent something else, {len(wrong)} in all"
