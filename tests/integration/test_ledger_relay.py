@@ -487,3 +487,36 @@ async def test_the_whole_way_over_kafka(
     assert len(told) == report["entries"]
     sealed = {token for n in range(20) for token in people(n, n + 1)}
     assert not any(token in orjson.dumps(event).decode() for event in told for token in sealed)
+
+
+async def test_a_relay_that_slept_through_a_rebuild_can_write_nothing(
+    ledger: Ledger, store: Redis, kafka_fresh: KafkaSettings
+) -> None:
+    """It had read the outbox of a store that was lost since; the numbers are other charges' by now."""
+
+    class Slow(KafkaJournal):
+        asleep, wake = asyncio.Event(), asyncio.Event()
+
+        async def append(self, records: Sequence[JournalRecord]) -> int:
+            if records[-1].entry["public"]["seq"] > 1:
+                self.asleep.set()
+                await self.wake.wait()
+            return await super().append(records)
+
+    await ledger.create_budget("b", "acme", 60.0, DELTA, [12], buckets=4)
+    async with Slow(kafka_fresh) as slow, KafkaJournal(kafka_fresh) as journal:
+        zombie = Relay(ledger, slow, "zombie")
+        await zombie.drain()
+        await ledger.charge(window(0), await ledger.lease("b", "m"))
+        sleeping = asyncio.create_task(zombie.drain(timeout=0.5))
+        await slow.asleep.wait()
+        await store.flushdb()
+        await rebuild(ledger, journal)
+        await ledger.charge(window(7), await ledger.lease("b", "m"))
+        await Relay(ledger, journal, "new").drain()
+        slow.wake.set()
+        await asyncio.wait({sleeping})
+        entries = [entry async for entry in journal.read()]
+        assert [entry["public"]["seq"] for entry in entries] == [1, 2]
+        assert entries[1]["public"]["window"]["start"] == window(7).window[0]
+        await verify(ledger, journal)

@@ -11,7 +11,7 @@ import pytest
 from aiokafka.protocol.admin import DeleteTopicsRequest
 
 from veilstream.contracts import Journal, JournalRecord
-from veilstream.errors import JournalBroken, RecordInvalid, RecordTooLarge, VeilstreamError
+from veilstream.errors import Fenced, JournalBroken, RecordInvalid, RecordTooLarge, VeilstreamError
 from veilstream.events.cloudevents import Attributes
 from veilstream.events.codec import decode
 from veilstream.events.topics import topic_name
@@ -107,6 +107,44 @@ async def test_many_large_entries_go_in_several_batches_and_stay_in_order(
     )
     seen = [entry["public"]["seq"] async for entry in KafkaJournal(kafka_fresh).read("default")]
     assert seen == list(range(1, count + 1))
+
+
+async def test_a_claimed_tree_is_written_together_or_not_at_all(
+    kafka_fresh: KafkaSettings, record: Make
+) -> None:
+    async with KafkaJournal(kafka_fresh) as journal:
+        await journal.claim("acme")
+        records = [record("acme", seq, sealed=200_000) for seq in range(1, 9)]  # more than one batch
+        records.append(record("acme/m", 1, card=release(1)))
+        end = await journal.append(records)
+        assert await journal.append([record("acme", 9)]) > end
+        assert [e async for e in journal.read(start=end)] == [record("acme", 9).entry]
+        assert await journal.end() >= end
+    counts = {
+        short: len([r async for r in read_to_end(kafka_fresh, topic_name(kafka_fresh, short))])
+        for short in ("ledger.journal", "budget.events", "models.releases")
+    }
+    assert counts == {"ledger.journal": 10, "budget.events": 10, "models.releases": 1}
+
+
+async def test_who_claims_a_tree_fences_whoever_had_it(kafka_fresh: KafkaSettings, record: Make) -> None:
+    async with KafkaJournal(kafka_fresh) as old, KafkaJournal(kafka_fresh) as new:
+        await old.claim("acme")
+        await old.claim("other")
+        await old.append([record("acme", 1)])
+        await new.claim("acme")
+        with pytest.raises(Fenced):
+            await old.append([record("acme", 2)])
+        await new.append([record("acme", 2)])
+        await old.append([record("other", 1)])  # another tree is another claim
+        for short in ("ledger.journal", "budget.events"):
+            topic = topic_name(kafka_fresh, short)
+            ids = [Attributes.from_headers(r.headers).id async for r in read_to_end(kafka_fresh, topic)]
+            assert ids == ["acme/1", "acme/2", "other/1"]
+        await old.claim("acme")  # and so back
+        await old.append([record("acme", 3)])
+        with pytest.raises(Fenced):
+            await new.append([record("acme", 3)])
 
 
 async def test_a_repeat_stands_twice_and_says_so_by_its_id(kafka_fresh: KafkaSettings, record: Make) -> None:

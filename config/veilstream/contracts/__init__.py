@@ -90,6 +90,14 @@ class JournalRecord:
 class Journal(Protocol):
     """The ledger's durable record (`ledger.journal`), its public projection, and the releases."""
 
+    async def claim(self, tree: str) -> None:
+        """From now on nobody who claimed a tree of budgets before can append for it."""
+        ...
+
+    async def release(self, tree: str) -> None:
+        """Give a claim up; what was not claimed is let be."""
+        ...
+
     async def append(self, records: Sequence[JournalRecord]) -> int:
         """Write in order; return when every one is acknowledged by the broker: the place after the last."""
         ...

@@ -6,9 +6,14 @@
 | `budget.events` | budget | `<budget>/<seq>` | its public projection |
 | `models.releases` | `<tenant>/<model>` | release id | model card |
 
-**Order.** The journal is acknowledged before an event is sent, and the events before a release: who sees a
-release can find its charge. Within a topic, batch after batch, each acknowledged before the next is sent, so
-a failure leaves a prefix and never a gap. The three topics have one partition.
+**Claims.** Who has claimed a tree of budgets appends to all three topics in one transaction, under a
+transactional id of the tree: readers see entry, event and release together or not at all, and whoever had
+claimed the tree before is fenced by the broker, however late it wakes up. Where the broker has no
+transactions (`kafka.idempotence` off) a claim does nothing.
+
+**Order**, without a claim. The journal is acknowledged before an event is sent, and the events before a
+release: who sees a release can find its charge. Within a topic, batch after batch, each acknowledged before
+the next is sent, so a failure leaves a prefix and never a gap. The three topics have one partition.
 
 **Repeats.** When an answer is lost the caller appends again, and entries stand twice. `read` yields what
 stands there: the ledger drops repeats by budget and sequence (and would see one with another hash). Readers
@@ -39,6 +44,8 @@ __all__ = ["KafkaJournal"]
 
 SOURCE = "veilstream/ledger"
 
+_TRANSACTION_SECONDS = 30.0
+
 _Message = tuple[bytes, bytes, list[tuple[str, bytes]]]  # key, value, headers
 
 
@@ -46,7 +53,7 @@ class KafkaJournal:
     """`contracts.Journal` on Kafka.
 
     As it is, each `append` connects and disconnects. `async with KafkaJournal(kafka) as journal:` keeps one
-    producer for many.
+    producer for many. Claims are kept in either case, until `release`, or the end of the block.
     """
 
     def __init__(self, kafka: KafkaSettings) -> None:
@@ -54,6 +61,7 @@ class KafkaJournal:
         self._lock = asyncio.Lock()  # two appends at once would mix their order
         self._keep = False
         self._producer: AIOKafkaProducer | None = None
+        self._claims: dict[str, AIOKafkaProducer] = {}  # by root
 
     async def __aenter__(self) -> Self:
         self._keep = True
@@ -62,6 +70,34 @@ class KafkaJournal:
     async def __aexit__(self, *_: object) -> None:
         self._keep = False
         await self._disconnect()
+        for tree in list(self._claims):
+            await self.release(tree)
+
+    async def claim(self, tree: str) -> None:
+        """From now on only this journal appends for a tree, until it is claimed again, here or elsewhere.
+
+        A transaction that an earlier holder left open is ended first.
+
+        Raises:
+            BrokerUnavailable: no broker, or one that gives no producer id in time.
+        """
+        await self.release(tree)
+        if not self._kafka.idempotence:
+            return
+        self._claims[tree] = await start(
+            self._kafka,
+            max_batch_size=self._kafka.max_record_bytes,
+            transactional_id=f"{topic_name(self._kafka, 'ledger.journal')}/{tree}",
+            transaction_timeout_ms=round(_TRANSACTION_SECONDS * 1000),
+            # Kafka answers "not yet" while the last transaction's markers are being written.
+            retry_backoff_ms=2,
+        )
+
+    async def release(self, tree: str) -> None:
+        """Give a claim up. Raises nothing; what was not claimed is let be."""
+        claimed = self._claims.pop(tree, None)
+        if claimed is not None:
+            await stop(claimed, self._kafka)
 
     async def append(self, records: Sequence[JournalRecord]) -> int:
         """Write in order; return when the broker has acknowledged every one in all three topics.
@@ -71,7 +107,8 @@ class KafkaJournal:
 
         Raises:
             RecordInvalid, RecordTooLarge: a record breaks its schema or is over the limit; nothing was sent.
-            BrokerUnavailable: some may be written; append them all again.
+            Fenced: the tree was claimed elsewhere; nothing was written. This claim is over.
+            BrokerUnavailable: some may be written; append them all again. A claim is over then, too.
         """
         if not records:
             return 0
@@ -90,6 +127,9 @@ class KafkaJournal:
                 [self._release(record.release) for record in records if record.release is not None],
             ),
         ]
+        tree = records[0].budget.partition("/")[0]
+        if tree in self._claims:
+            return await self._together(tree, sections)
         async with self._lock:
             try:
                 connection = self._producer or await start(
@@ -139,20 +179,38 @@ class KafkaJournal:
 
     async def _write(self, connection: AIOKafkaProducer, topic: str, messages: list[_Message]) -> int:
         """In as few batches as the record limit allows, one after the other; the offset after the last."""
-        left, end = list(messages), 0
+        end, left = 0, list(messages)
         with broker_errors():
             if left:
                 await connection.partitions_for(topic)
             while left:
-                batch = connection.create_batch()
-                taken = 0
-                for key, value, headers in left:
-                    if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                        break
-                    taken += 1
-                delivery = await connection.send_batch(batch, topic, partition=0)
+                ((delivery, taken),) = await _queue(connection, topic, left, most=1)
                 end = (await delivery).offset + taken
                 del left[:taken]
+        return end
+
+    async def _together(self, tree: str, sections: list[tuple[str, list[_Message]]]) -> int:
+        """All of it in one transaction of the tree's producer; the offset after the last entry."""
+        claimed = self._claims[tree]
+        sent: list[tuple[asyncio.Future[Any], int]] = []
+        try:
+            with broker_errors():
+                # aiokafka sets no limit to the calls of a transaction.
+                async with asyncio.timeout(min(self._kafka.request_timeout_seconds, _TRANSACTION_SECONDS)):
+                    await claimed.begin_transaction()
+                    for topic, messages in sections:
+                        sent += await _queue(claimed, topic, messages)
+                    entries = len(sections[0][1])
+                    await asyncio.gather(*(delivery for delivery, _ in sent))
+                    await claimed.commit_transaction()
+        except BaseException:
+            # A transaction of unknown fate: who goes on claims the tree again, and that ends it.
+            await self.release(tree)
+            raise
+        end, counted = 0, 0
+        for delivery, count in sent:
+            if counted < entries:
+                end, counted = delivery.result().offset + count, counted + count
         return end
 
     async def _disconnect(self) -> None:
@@ -181,6 +239,30 @@ class KafkaJournal:
         if size + RECORD_OVERHEAD_BYTES > self._kafka.max_record_bytes:
             raise RecordTooLarge(size, self._kafka.max_record_bytes - RECORD_OVERHEAD_BYTES)
         return key.encode(), data, headers
+
+
+async def _queue(
+    producer: AIOKafkaProducer, topic: str, messages: list[_Message], *, most: int | None = None
+) -> list[tuple[asyncio.Future[Any], int]]:
+    """Queue messages in their order, in as few batches as the limit allows: deliveries and their counts.
+
+    `most` is how many batches at most.
+    """
+    queued: list[tuple[asyncio.Future[Any], int]] = []
+    left = list(messages)
+    while left and len(queued) != most:
+        batch = producer.create_batch()
+        taken = 0
+        for key, value, headers in left:
+            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                break
+            taken += 1
+        delivery = await producer.send_batch(batch, topic, partition=0)
+        # A failure of a later step must not leave one behind that nobody looked at.
+        delivery.add_done_callback(lambda done: done.cancelled() or done.exception())
+        queued.append((delivery, taken))
+        del left[:taken]
+    return queued
 
 
 def _event_id(public: dict[str, Any]) -> str:

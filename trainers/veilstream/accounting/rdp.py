@@ -3,8 +3,9 @@
 Neighbours: add or remove all records of one person (whose clipped contribution has L2 norm at most C; the
 noise has standard deviation σ·C). Both directions of the divergence are covered.
 
-Every result is an upper bound on the exact value: it is multiplied by `_SLACK`, far above the error of the
-floating-point evaluation (some 1e-13, tested against 60-digit arithmetic) and far below what matters.
+Every result is an upper bound on the exact value: it is multiplied by `rounding.SLACK`, far above the
+error of the floating-point evaluation (some 1e-13, tested against 80-digit arithmetic) and far below what
+matters.
 """
 
 from __future__ import annotations
@@ -15,18 +16,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from veilstream.accounting.rounding import LEAST, check_order, check_positive, up
 from veilstream.errors import AccountingError
 
 __all__ = ["check_order", "gaussian", "subsampled_gaussian"]
-
-_SLACK = 1.0 + 2.0**-32
-_LEAST = math.ulp(0.0)
-
-
-def check_order(order: int) -> None:
-    """Raises AccountingError unless `order` is an integer from 2 up."""
-    if type(order) is not int or order < 2:
-        raise AccountingError("a Rényi order is an integer from 2 up")
 
 
 def gaussian(noise_multiplier: float, order: int) -> float:
@@ -39,11 +32,11 @@ def gaussian(noise_multiplier: float, order: int) -> float:
         AccountingError: σ NaN, infinite or negative; an order that is not an integer from 2 up.
     """
     check_order(order)
-    _check_noise(noise_multiplier)
+    check_positive(noise_multiplier, "a noise multiplier")
     variance = noise_multiplier * noise_multiplier
     if variance == 0.0:
         return math.inf
-    return max(order / (2.0 * variance) * _SLACK, _LEAST)
+    return up(order / (2.0 * variance))
 
 
 def subsampled_gaussian(sampling_rate: float, noise_multiplier: float, order: int) -> float:
@@ -63,7 +56,7 @@ def subsampled_gaussian(sampling_rate: float, noise_multiplier: float, order: in
         AccountingError: q outside [0, 1] or NaN; σ NaN, infinite or negative; a bad order.
     """
     check_order(order)
-    _check_noise(noise_multiplier)
+    check_positive(noise_multiplier, "a noise multiplier")
     if not 0.0 <= sampling_rate <= 1.0:
         raise AccountingError("a sampling rate is between 0 and 1")
     if sampling_rate == 0.0:
@@ -86,10 +79,10 @@ def subsampled_gaussian(sampling_rate: float, noise_multiplier: float, order: in
         if math.isnan(largest) or largest == math.inf:
             return math.inf
         if largest == -math.inf:
-            return _LEAST
+            return LEAST
         log_excess = largest + math.log(float(np.sum(np.exp(terms - largest))))  # log(A_α − 1)
         divergence = float(np.logaddexp(0.0, log_excess)) / (order - 1)
-    return max(divergence * _SLACK, _LEAST)
+    return up(divergence)
 
 
 @cache
@@ -102,8 +95,3 @@ def _log_expm1(exponents: NDArray[np.float64]) -> NDArray[np.float64]:
     """log(eˣ − 1) without overflow: above 40, x itself is right to the last digit."""
     small = np.minimum(exponents, 40.0)
     return np.where(exponents > 40.0, exponents, np.log(np.expm1(small)))
-
-
-def _check_noise(noise_multiplier: float) -> None:
-    if not (math.isfinite(noise_multiplier) and noise_multiplier >= 0.0):
-        raise AccountingError("a noise multiplier is a finite number from 0 up")

@@ -21,6 +21,12 @@ class MemoryJournal:
         self.public: list[bytes] = []
         self.releases: list[bytes] = []
 
+    async def claim(self, tree: str) -> None:
+        """Nobody else writes to this one."""
+
+    async def release(self, tree: str) -> None:
+        """Nothing was claimed."""
+
     async def append(self, records: Sequence[JournalRecord]) -> int:
         for record in records:
             self.lines.append(orjson.dumps(record.entry))

@@ -85,9 +85,9 @@ async def rebuild(
     `force` first removes every budget that the store holds, and with it what its outbox has not told the
     journal: charges whose training cannot have started, since that waits for the journal.
 
-    **Stop workers and relays first**, and wait for the broker's `request_timeout_seconds`: a relay of the old
-    store that still appends writes a second entry of a number that the new store gives to another charge, and
-    such a journal cannot be read any more. (Nothing is overspent by it.)
+    Relays of before are fenced at the broker, so that none of them can write a number that the new store
+    gives to another charge. Where the broker has no transactions, stop workers and relays first, and wait for
+    `kafka.request_timeout_seconds`: such a journal could not be read any more. (Nothing is overspent by it.)
 
     A budget counts as there only when its last key is written, so a rebuild that was cut short is seen (the
     budget is unknown), and is done again with `force`.
@@ -97,8 +97,8 @@ async def rebuild(
         JournalBroken: nothing was changed.
         StoreUnavailable, BrokerUnavailable, KeyMissing.
     """
-    end = await journal.end()
-    folded = await _folded(journal, LedgerOpener(_provider(ledger, provider)))
+    folded = Fold(LedgerOpener(_provider(ledger, provider)))
+    end = await _fenced_and_folded(journal, folded)
     client = ledger.client
     with store_errors():
         present = [key async for key in client.scan_iter(match="veil:ledger:*", count=1000)]
@@ -242,11 +242,27 @@ def _provider(ledger: Ledger, provider: KeyProvider | None) -> KeyProvider:
     return found
 
 
-async def _folded(journal: Journal, opener: LedgerOpener) -> Fold:
-    folded = Fold(opener)
-    async for entry in journal.read():
-        folded.add(entry)
-    return folded
+async def _fenced_and_folded(journal: Journal, folded: Fold) -> int:
+    """Read the journal to an end that no relay of before can move; returns that end.
+
+    A relay that slept since the store was lost would else write a number that the new store gives away again.
+    """
+    claimed: set[str] = set()
+    end = 0
+    try:
+        while True:
+            start, end = end, await journal.end()
+            async for entry in journal.read(start=start):
+                folded.add(entry)
+            new = {root_of(name) for name in folded.states} - claimed
+            if not new and start == end:
+                return end
+            for root in sorted(new):
+                await journal.claim(root)
+                claimed.add(root)
+    finally:
+        for root in claimed:
+            await journal.release(root)
 
 
 def _of_before(entry: Mapping[str, Any], trees: Mapping[str, _Tree], *, every: bool) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from veilstream.contracts import Journal, JournalRecord
 from veilstream.errors import BrokerUnavailable, Fenced, StoreUnavailable
@@ -96,12 +97,16 @@ class Relay:
     async def close(self) -> None:
         """Give the leases back, so that the next relay need not wait. Never raises."""
         async with self._moving:
-            leases, self._leases = self._leases, {}
-            for lease in leases.values():
-                try:
-                    await self._ledger.release(lease)
-                except StoreUnavailable:
-                    continue  # it runs out by itself
+            for root in list(self._leases):
+                await self._let_go(root)
+
+    async def _let_go(self, root: str) -> None:
+        """Give lease and claim back. A lease that was lost is let be; one that stays runs out by itself."""
+        lease = self._leases.pop(root, None)
+        await self._journal.release(root)
+        if lease is not None:
+            with suppress(StoreUnavailable):
+                await self._ledger.release(lease)
 
     async def _try(self, failures: int) -> int:
         """One pass; how many in a row have failed now."""
@@ -141,12 +146,17 @@ class Relay:
             lease = self._leases.get(root)
             if lease is None:
                 lease = await self._ledger.take(root, RELAY, self._ttl_seconds)
-                await check_journal(client, self._journal, root)
                 self._leases[root] = lease
+                # From here on no earlier relay of the tree can write; then what it wrote is looked at.
+                await self._journal.claim(root)
+                await check_journal(client, self._journal, root)
             return await self._move(root, lease)
         except Fenced:
-            self._leases.pop(root, None)
+            await self._let_go(root)
             return False
+        except BrokerUnavailable:
+            await self._let_go(root)  # the claim is over: the next pass makes another
+            raise
 
     async def _move(self, root: str, lease: Lease) -> bool:
         client = self._ledger.client
