@@ -189,8 +189,8 @@ def _advice(report: dict[str, Any]) -> dict[str, str]:
 
 def test_topics_and_doctor_say_what_is_there(command: Command) -> None:
     report = command("topics", "check", "--json")
-    assert (report["created"], len(report["verified"])) == ([], 10)
-    assert len(command("topics", "list", "--json")) == 10
+    assert (report["created"], len(report["verified"])) == ([], 11)
+    assert len(command("topics", "list", "--json")) == 11
     wrong = _advice(command("doctor", "--json", exits=1))
     assert list(wrong) == ["keys", "budget"]
     assert "veilstream keys create" in wrong["keys"]
