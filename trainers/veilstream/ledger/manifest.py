@@ -21,6 +21,7 @@ from veilstream.accounting import INFINITE, window_charges
 from veilstream.contracts import RootKey
 from veilstream.errors import AccountingError, ChargeInvalid
 from veilstream.keys.derive import derive, mac
+from veilstream.ledger.allocation.blocks import block_token, blocks_of
 from veilstream.ledger.budget import Budget, root_of
 
 __all__ = [
@@ -223,8 +224,6 @@ def validate(manifest: Manifest, budget: Budget) -> People:
 
 def _blocks(budget: Budget, window: tuple[float, float]) -> People:
     """The blocks of time that a window touches, in the place of people: the same ones in a whole tree."""
-    from veilstream.ledger.allocation.blocks import block_token, blocks_of
-
     seconds = budget.block_seconds or 0.0
     return people([unpack(block_token(root_of(budget.name), block)) for block in blocks_of(window, seconds)])
 
