@@ -1,9 +1,9 @@
 """DPack's microbenchmark: demands that differ in how many blocks they ask for, and in their best order.
 
-Tholoniat et al., "DPack: Efficiency-Oriented Privacy Budget Scheduling", arXiv 2212.13228, its microbenchmark, with
-what its published code says (github.com/columbia/dpack): blocks of ε = 10 and δ = 1e-7; a zoo of Rényi curves
-(Gaussian, Laplace, both together, subsampled Gaussian), each scaled so that it takes the same least share of
-a block; a curve's best order, where that is, drawn from a discrete Gaussian around order 5 with deviation
+Tholoniat et al., "DPack: Efficiency-Oriented Privacy Budget Scheduling", arXiv 2212.13228, microbenchmark,
+with what its published code says (github.com/columbia/dpack): blocks of ε = 10 and δ = 1e-7; a zoo of Rényi
+curves (Gaussian, Laplace, both together, subsampled Gaussian), each scaled so that it takes the same least
+share of a block; a curve's best order, where that is, drawn from a discrete Gaussian around order 5 with deviation
 σ_α, in places of the list of orders; the number of blocks drawn from a discrete Gaussian around 10 with
 deviation σ_blocks, which blocks at random.
 

@@ -1,6 +1,6 @@
 """PrivateKube's microbenchmark with several blocks: mice and elephants, blocks that come over time.
 
-Luo et al., "Privacy Budget Scheduling", OSDI 2021, arXiv 2106.15335, its microbenchmark, with the numbers of the
+Luo et al., "Privacy Budget Scheduling", OSDI 2021, arXiv 2106.15335, its microbenchmark, with numbers of the
 simulator's published configuration (github.com/columbia/PrivateKube, simulator/): a run of 300 s; 11 blocks
 at its start and one more every 10 s; demands by a Poisson process, one in 0.078125 s; each asks for the
 newest block (75 %) or the 10 newest (25 %), and for 1 % of each (mice, 75 %) or 10 % (elephants); it gives up
