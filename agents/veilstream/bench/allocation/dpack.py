@@ -3,9 +3,9 @@
 Tholoniat et al., "DPack: Efficiency-Oriented Privacy Budget Scheduling", arXiv 2212.13228, microbenchmark,
 with what its published code says (github.com/columbia/dpack): blocks of ε = 10 and δ = 1e-7; a zoo of Rényi
 curves (Gaussian, Laplace, both together, subsampled Gaussian), each scaled so that it takes the same least
-share of a block; a curve's best order, where that is, drawn from a discrete Gaussian around order 5 with deviation
-σ_α, in places of the list of orders; the number of blocks drawn from a discrete Gaussian around 10 with
-deviation σ_blocks, which blocks at random.
+share of a block; a curve's best order, where that is, drawn from a discrete Gaussian around order 5 with
+deviation σ_α, in places of the list of orders; the number of blocks drawn from a discrete Gaussian around 10
+with deviation σ_blocks, which blocks at random.
 
 Ours: the orders are the ledger's (integers, at most 8, δ split between them); curves are scaled by a factor;
 demands arrive by a Poisson process; blocks unlock over the first half of the run, in 10 steps, and there are
