@@ -1,6 +1,7 @@
 # make setup   .venv with everything, and the command `veilstream` in it
 # make demo    the real path end to end on this machine      ARGS="--input FILE --limit N --json --dump DIR"
 # make test    every test but the slow ones                  ARGS="-k word"
+# make tools   Prometheus, Alertmanager, Redis for the tests: apt-get, as root; `make test` does it too
 # make check   format, lint, types, architecture
 # make bench   one benchmark                                 ARGS="…"
 # make chaos   every fault, on real brokers                  ARGS="--seed N --minutes M --json --faults a,b"
@@ -28,7 +29,12 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/veilstream demo $(ARGS)
 
+tools:
+	@.ci/tools
+
+# Without the tools the tests that need them fail, and say so; the others run.
 test: $(STAMP)
+	@.ci/tools || true
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP)
@@ -46,4 +52,4 @@ chaos: $(STAMP)
 clean:
 	rm -rf $(VENV) .veilstream .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test check bench chaos clean
+.PHONY: help setup demo tools test check bench chaos clean

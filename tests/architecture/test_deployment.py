@@ -11,6 +11,7 @@ import pytest
 import typer.main
 import yaml  # type: ignore[import-untyped]
 
+from deploy.grafana import board
 from veilstream.cli.app import app
 from veilstream.cli.commands.worker import worker
 from veilstream.embedded.kafka import KAFKA_VERSION
@@ -25,6 +26,10 @@ OURS = {name: service for name, service in SERVICES.items() if service["image"].
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 BOARD = json.loads((DEPLOY / "grafana/boards/veilstream.json").read_text())
 RULES = yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())
+RECORDING = yaml.safe_load((DEPLOY / "prometheus/recording.yml").read_text())
+RECORDED = {rule["record"] for group in RECORDING["groups"] for rule in group["rules"]}
+ALERTS = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
+ALERTMANAGER = yaml.safe_load((DEPLOY / "alertmanager/alertmanager.yml").read_text())
 SCRAPES = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
 
 PINNED = re.compile(r"[a-z0-9./-]+:v?\d+\.\d+(\.\d+)?[a-z0-9.-]*")
@@ -156,7 +161,9 @@ def _series() -> set[str]:
 
 
 def _expressions() -> list[str]:
-    rules = [rule["expr"] for group in RULES["groups"] for rule in group["rules"]]
+    rules = [
+        rule["expr"] for file in (RULES, RECORDING) for group in file["groups"] for rule in group["rules"]
+    ]
     panels = [target["expr"] for panel in BOARD["panels"] for target in panel.get("targets", [])]
     variables = [variable["query"]["query"] for variable in BOARD["templating"]["list"]]
     return [*rules, *panels, *variables]
@@ -164,14 +171,19 @@ def _expressions() -> list[str]:
 
 @pytest.mark.parametrize("expression", sorted(set(_expressions())))
 def test_metrics_and_labels_of_dashboard_and_rules_exist(expression: str) -> None:
-    for name, selector in re.findall(r"(veilstream_[a-z_]+)(?:\{([^}]*)\})?", expression):
+    recorded = re.findall(r"budget:[\w:]+", expression)
+    assert set(recorded) <= RECORDED
+    scraped = re.sub(r"budget:[\w:]+", "", expression)
+    for name, selector in re.findall(r"(veilstream_[a-z_]+)(?:\{([^}]*)\})?", scraped):
         assert name in _series(), name
         metric = re.sub("_(total|bucket|sum|count)$", "", name.removeprefix("veilstream_"))
         labels = METRICS[metric if metric in METRICS else name.removeprefix("veilstream_")].labels
         assert set(re.findall(r"([a-z]+)=", selector)) <= set(labels)
     jobs = {job["job_name"] for job in SCRAPES["scrape_configs"]}
     assert set(re.findall(r'job="([^"]+)"', expression)) <= jobs
-    assert "veilstream_" in expression or "up{" in expression
+    assert (
+        recorded or "veilstream_" in scraped or "up{" in scraped or 'ALERTS{alertname=~"Veilstream' in scraped
+    )
 
 
 def test_every_public_metric_is_on_the_dashboard_or_in_a_rule() -> None:
@@ -192,8 +204,74 @@ def test_the_dashboard_asks_the_provisioned_source() -> None:
     assert provider["options"]["path"] in mounts
 
 
-def test_every_prometheus_alert_says_how_bad_it_is() -> None:
-    for group in RULES["groups"]:
-        for rule in group["rules"]:
-            assert rule["labels"]["severity"] in ("warning", "critical")
-            assert rule["annotations"]["summary"]
+def test_the_dashboard_is_as_its_description_makes_it() -> None:
+    assert board.BOARD.read_text() == board.text(), "run: python config/deploy/grafana/board.py"
+
+
+def test_the_dashboard_has_its_variables_and_draws_the_limits_that_ring() -> None:
+    assert [variable["name"] for variable in BOARD["templating"]["list"]] == ["tenant", "budget"]
+    drawn = {panel["title"]: _limits(panel) for panel in BOARD["panels"]}
+    for long, alert in (("1h", "VeryFast"), ("6h", "Fast"), ("3d", "Steadily")):
+        (limit,) = set(re.findall(r"> ([0-9.]+)", ALERTS[f"VeilstreamBudgetBurns{alert}"]["expr"]))
+        (title,) = [title for title in drawn if title.startswith(f"Burn over {long} ")]
+        assert drawn[title] == [float(limit)]
+    shares = [
+        float(ALERTS[f"VeilstreamBudget{name}"]["expr"].split(">=")[1])
+        for name in ("HalfSpent", "NearlySpent", "AlmostExhausted")
+    ]
+    assert drawn["Share of the budget used"] == shares
+
+
+def _limits(panel: dict[str, Any]) -> list[float]:
+    steps = panel.get("fieldConfig", {}).get("defaults", {}).get("thresholds", {}).get("steps", [])
+    return [step["value"] for step in steps if step["value"] is not None]
+
+
+def test_panels_do_not_lie_on_each_other() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in BOARD["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_every_prometheus_alert_says_how_bad_it_is_and_what_to_do(name: str) -> None:
+    rule = ALERTS[name]
+    assert rule["labels"]["severity"] in ("info", "warning", "critical")
+    assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+    assert all(rule["annotations"].values())
+    path, anchor = rule["annotations"]["runbook_url"].split("#")
+    sections = re.split(r"^### ", (ROOT / path).read_text(), flags=re.MULTILINE)
+    (section,) = [text for text in sections if text.splitlines()[0] == anchor]
+    assert f"`{name}`" in section
+
+
+def test_alertmanager_knows_the_alerts_that_it_holds_back() -> None:
+    own = {"budget-threshold", "budget-refused", "budget-burn-rate", "budget-projection", "budget-absence"}
+    receivers = {receiver["name"] for receiver in ALERTMANAGER["receivers"]}
+    routes = [ALERTMANAGER["route"], *ALERTMANAGER["route"]["routes"]]
+    assert {route["receiver"] for route in routes} == receivers
+    for rule in ALERTMANAGER["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            label, kind, value = re.fullmatch(r'(\w+)(=~?)"(.+)"', matcher).groups()  # type: ignore[union-attr]
+            if label == "alertname":
+                known = [name for name in {*ALERTS, *own} if re.fullmatch(value, name)]
+                assert known if kind == "=~" else value in {*ALERTS, *own}, matcher
+
+
+def test_the_table_of_alerts_in_the_document_is_that_of_the_rules() -> None:
+    text = (ROOT / "docs/monitoring.md").read_text().split("\n## Alerts\n")[1]
+    rows = [line for line in text.splitlines() if line.startswith("| `Veilstream")]
+    assert rows == [_row(rule) for rule in ALERTS.values()]
+
+
+def _row(rule: dict[str, Any]) -> str:
+    """The alert, when it rings, how bad it is, its runbook."""
+    expression = " ".join(rule["expr"].split()).replace("|", "\\|")
+    lasting = f" for {rule['for']}" if "for" in rule else ""
+    anchor = rule["annotations"]["runbook_url"].split("#")[1]
+    runbook = f"[{anchor}](operations.md#{anchor})"
+    return f"| `{rule['alert']}` | {rule['labels']['severity']} | `{expression}`{lasting} | {runbook} |"

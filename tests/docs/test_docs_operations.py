@@ -11,7 +11,7 @@ import pytest
 import typer.main
 import yaml  # type: ignore[import-untyped]
 
-from veilstream.alerting.delivery_queue import pause_seconds
+from veilstream.alerting.delivery_told import pause_seconds
 from veilstream.alerting.rules import RULES
 from veilstream.cli.app import app
 from veilstream.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from veilstream.alerting import delivery, delivery_queue
+from veilstream.alerting import delivery, delivery_queue, delivery_told
 from veilstream.alerting.silences import load_inhibitions, parse_inhibitions
 from veilstream.alerting.sinks.http import LONGEST_RETRY_AFTER_SECONDS, NOT_NOW
 from veilstream.alerting.sinks.registry import BUILT_IN, GROUP
@@ -28,7 +28,7 @@ def test_every_sink_and_the_settings_that_it_needs() -> None:
 
 def test_the_answers_and_the_figures() -> None:
     assert ", ".join(map(str, sorted(NOT_NOW))) in TEXT
-    assert f"4 … {delivery_queue.LONGEST_PAUSE_SECONDS:.0f} seconds" in TEXT
+    assert f"4 … {delivery_told.LONGEST_PAUSE_SECONDS:.0f} seconds" in TEXT
     assert LONGEST_RETRY_AFTER_SECONDS == 3600
     assert delivery_queue._PATIENCE == 3
     assert f"in {delivery._SESSION_MS // 1000} seconds" in TEXT

@@ -9,17 +9,18 @@ import logging
 import os
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from budget_story import budget_event
 from veilstream.alerting import run_alerting
+from veilstream.alerting.clock import rfc3339
 from veilstream.contracts import AlertSink
 from veilstream.embedded.kafka import LocalKafka
 from veilstream.errors import TopicMismatch
@@ -33,8 +34,12 @@ from veilstream.transport import ensure_topics, producer, read_to_end
 PATIENCE_SECONDS = 40.0
 
 
-def settings(kafka: KafkaSettings, **alerting: Any) -> Settings:
-    return Settings.model_validate({"kafka": kafka, "alerting": alerting})
+THREE_RULES = Path(__file__).parents[1] / "support" / "three_rules.toml"
+
+
+def settings(kafka: KafkaSettings, *, rules: Path | None = THREE_RULES) -> Settings:
+    """Three rules that need no clock; None: the built-in ones."""
+    return Settings.model_validate({"kafka": kafka, "alerting": {"rules": rules}})
 
 
 async def publish(kafka: KafkaSettings, *events: dict[str, Any], ce_type: str = types.BUDGET_EVENT) -> None:
@@ -86,6 +91,7 @@ class Kept:
     """A sink that keeps what it gets."""
 
     name = "kept"
+    audience = "public"
 
     def __init__(self) -> None:
         self.alerts: list[dict[str, Any]] = []
@@ -94,10 +100,29 @@ class Kept:
         self.alerts.append(alert)
 
 
+async def listening(kafka: KafkaSettings, kept: Kept) -> None:
+    """Until the sink has its place: a new one is not told what began and ended before."""
+    group = f"{kafka.topic_prefix}alerting.sink.{kept.name}"
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for _ in ticks():
+                if (
+                    await consumer.committed(TopicPartition(topic_name(kafka, "budget.alerts"), 0))
+                    is not None
+                ):
+                    return
+    finally:
+        await consumer.stop()
+
+
 @asynccontextmanager
-async def running(current: Settings, *sinks: AlertSink) -> AsyncIterator[asyncio.Task[None]]:
+async def running(
+    current: Settings, *sinks: AlertSink, clock: Callable[[], float] = time.time
+) -> AsyncIterator[asyncio.Task[None]]:
     stop = asyncio.Event()
-    task = asyncio.create_task(run_alerting(current, sinks=sinks, stop=stop))
+    task = asyncio.create_task(run_alerting(current, sinks=sinks, stop=stop, clock=clock))
     try:
         yield task
     finally:
@@ -127,13 +152,136 @@ TOLD = [
 async def test_events_in_alerts_out_and_a_clean_restart_repeats_nothing(kafka_fresh: KafkaSettings) -> None:
     kept = Kept()
     async with running(settings(kafka_fresh), kept):
+        await listening(kafka_fresh, kept)
         await publish(kafka_fresh, *STORY, *STORY)  # the relay may deliver twice
         assert brief(await alerts_when(kafka_fresh, len(TOLD))) == TOLD
-    assert brief(kept.alerts) == TOLD
+    assert sorted(map(str, brief(kept.alerts))) == sorted(map(str, TOLD))
     async with running(settings(kafka_fresh), kept):
         await publish(kafka_fresh, *STORY, budget_event(7, "exhausted", 0.6, epsilon=2.0))
         alerts = await alerts_when(kafka_fresh, len(TOLD) + 1)
     assert brief(alerts) == [*TOLD, ("budget-exhausted", None, "firing")]
+
+
+def told_of(alerts: list[dict[str, Any]], rule: str) -> list[tuple[str | None, str]]:
+    return [(alert.get("window"), alert["state"]) for alert in alerts if alert["rule"] == rule]
+
+
+async def test_with_the_built_in_rules_a_burn_fires_by_events_and_resolves_by_the_passing_of_time(
+    kafka_fresh: KafkaSettings,
+) -> None:
+    """The charges are two minutes apart, a month ago; the role's clock says when "now" is."""
+    begin = 1_790_000_000.0
+    clock = {"now": begin + 200}
+
+    def charge(seq: int, fraction: float, seconds: float) -> dict[str, Any]:
+        return budget_event(seq, "charged", fraction, time=rfc3339(round((begin + seconds) * 1000)))
+
+    async def when(count: int) -> list[tuple[str | None, str]]:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for _ in ticks():
+                alerts = told_of(await written(kafka_fresh), "budget-burn-rate")
+                if len(alerts) >= count:
+                    return alerts
+        raise AssertionError
+
+    current = settings(kafka_fresh, rules=None)
+    async with running(current, clock=lambda: clock["now"]):
+        await publish(kafka_fresh, charge(1, 0.015, 0), charge(2, 0.03, 120))
+        assert await when(1) == [("1h", "firing")]
+    clock["now"] = begin + 120 + 599.999
+    async with running(current, clock=lambda: clock["now"]):
+        await publish(kafka_fresh, {**charge(3, 0.03, 130), "event": "committed"})
+        await asyncio.sleep(2.5)  # ticks come by, and it is not time yet
+        assert await when(1) == [("1h", "firing")]
+        clock["now"] = begin + 120 + 600
+        assert await when(2) == [("1h", "firing"), ("1h", "resolved")]
+    first, last = (a for a in await written(kafka_fresh) if a["rule"] == "budget-burn-rate")
+    assert first["fingerprint"] == last["fingerprint"]
+    assert last["time"] == rfc3339(round((begin + 720) * 1000))
+
+
+async def signals_of(kafka: KafkaSettings) -> list[dict[str, Any]]:
+    """The alerts that are on operator.signals."""
+    found = read_to_end(kafka, topic_name(kafka, "operator.signals"))
+    records = [record async for record in found]
+    return [
+        json.loads(record.value)
+        for record in records
+        if Attributes.from_headers(record.headers).type == types.ALERT
+    ]
+
+
+async def test_what_only_operators_may_know_never_reaches_the_public_topic(
+    kafka_fresh: KafkaSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def signal_(name: str, **more: Any) -> None:
+        value = {"signal": name, "time": "2026-11-24T10:00:00.000Z", "source": "test", **more}
+        async with producer(kafka_fresh) as sender:
+            await sender.send_and_wait(
+                topic_name(kafka_fresh, "operator.signals"),
+                dumps(value),
+                b"test",
+                headers=Attributes(type=types.OPERATOR_SIGNAL, source="test").to_headers(),
+            )
+
+    async def when(count: int) -> list[tuple[str, str]]:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for _ in ticks():
+                alerts = await signals_of(kafka_fresh)
+                if len(alerts) >= count:
+                    return [(alert["rule"], alert["state"]) for alert in alerts]
+        raise AssertionError
+
+    current = settings(kafka_fresh, rules=None)
+    public, inside = Kept(), Kept()
+    inside.name, inside.audience = "inside", "operator"
+    fired = [("audit-above-claim", "firing"), ("ledger-differs", "firing")]
+    async with running(current, public, inside):
+        await listening(kafka_fresh, public)
+        await listening(kafka_fresh, inside)
+        await publish(kafka_fresh, *STORY[:1])
+        await signal_("audit", tenant="acme", budget="demo", model="chat", value=3.0, limit=1.0)
+        await signal_("ledger_differs", tenant="acme", budget="demo", detail="spent at 3")
+        await signal_("sold")
+        assert await when(2) == fired
+        await until(lambda: len(inside.alerts) == 2)
+    async with running(current, public, inside):
+        await signal_("ledger_differs", tenant="acme", budget="demo", detail="spent at 3")
+        await signal_("ledger_verified", tenant="acme", budget="demo")
+        assert await when(3) == [*fired, ("ledger-differs", "resolved")]
+        await until(lambda: len(inside.alerts) == 3)
+    assert await written(kafka_fresh) == []
+    assert public.alerts == []
+    assert all(alert["audience"] == "operator" for alert in await signals_of(kafka_fresh))
+    records = [
+        record async for record in read_to_end(kafka_fresh, topic_name(kafka_fresh, "operator.signals"))
+    ]
+    keys = [record.key for record in records if b"fingerprint" in record.value]
+    assert keys == [alert["fingerprint"].encode() for alert in await signals_of(kafka_fresh)]
+    assert sum(line.message == "operator_signal_skipped" for line in caplog.records) >= 1
+
+
+async def test_a_clock_that_jumps_back_is_said_once_and_resolves_nothing(
+    kafka_fresh: KafkaSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = {"now": 1_790_000_000.0}
+    asked: list[float] = []
+
+    def ticking() -> float:
+        asked.append(clock["now"])
+        return clock["now"]
+
+    with caplog.at_level(logging.WARNING, logger="veilstream.event"):
+        async with running(settings(kafka_fresh, rules=None), clock=ticking):
+            await publish(kafka_fresh, *STORY[:2])
+            await alerts_when(kafka_fresh, 1)
+            await until(lambda: len(asked) >= 2)
+            clock["now"] -= 3600
+            said = "clock_went_back"
+            await until(lambda: any(line.message == said for line in caplog.records))
+            await asyncio.sleep(2.5)
+        assert sum(line.message == said for line in caplog.records) == 1
+    assert all(alert["state"] == "firing" for alert in await written(kafka_fresh))
 
 
 async def test_bad_records_are_passed_over(kafka_fresh: KafkaSettings) -> None:
@@ -146,73 +294,15 @@ async def test_bad_records_are_passed_over(kafka_fresh: KafkaSettings) -> None:
         assert brief(await alerts_when(kafka_fresh, 2)) == TOLD[:2]
 
 
-class Webhook:
-    """A local receiver; `healthy` decides between 204 and 503."""
-
-    def __init__(self) -> None:
-        self.got: list[dict[str, Any]] = []
-        self.refused = 0
-        self.healthy = True
-        webhook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if webhook.healthy:
-                    webhook.got.append(json.loads(body))
-                else:
-                    webhook.refused += 1
-                self.send_response(204 if webhook.healthy else 503)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/alerts"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def webhook() -> Iterator[Webhook]:
-    made = Webhook()
-    yield made
-    made.close()
-
-
-async def test_a_dead_webhook_delays_nothing_and_gets_everything_when_it_is_back(
-    kafka_fresh: KafkaSettings, webhook: Webhook
-) -> None:
-    from veilstream.alerting.sinks.webhook import WebhookSink
-
-    kept = Kept()
-    webhook.healthy = False
-    async with running(settings(kafka_fresh), WebhookSink(webhook.url), kept):
-        await publish(kafka_fresh, *STORY)
-        await alerts_when(kafka_fresh, len(TOLD))
-        await until(lambda: len(kept.alerts) == len(TOLD))
-        assert webhook.got == []
-        await until(lambda: webhook.refused > 0)
-        webhook.healthy = True
-        await until(lambda: len(webhook.got) == len(TOLD))
-    assert brief(webhook.got) == TOLD
-
-
 @asynccontextmanager
-async def child(
-    kafka: KafkaSettings, webhook: Webhook, folder: Path
-) -> AsyncIterator[asyncio.subprocess.Process]:
+async def child(kafka: KafkaSettings, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """The role as a process of its own, set by the environment like any role."""
     environment = {
         **os.environ,
         "VEILSTREAM_DATA_DIR": str(folder),
         "VEILSTREAM_KAFKA__BOOTSTRAP": kafka.bootstrap,
         "VEILSTREAM_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
-        "VEILSTREAM_ALERTING__WEBHOOK_URL": webhook.url,
+        "VEILSTREAM_ALERTING__RULES": str(THREE_RULES),
     }
     code = (
         "import asyncio; from veilstream.alerting import run_alerting; "
@@ -231,15 +321,15 @@ async def child(
 
 
 async def test_after_kill_9_nothing_is_repeated_and_nothing_lost(
-    kafka_fresh: KafkaSettings, webhook: Webhook, tmp_path: Path
+    kafka_fresh: KafkaSettings, tmp_path: Path
 ) -> None:
-    async with child(kafka_fresh, webhook, tmp_path) as first:
+    async with child(kafka_fresh, tmp_path) as first:
         await publish(kafka_fresh, *STORY[:3])
         await alerts_when(kafka_fresh, 1)
         first.kill()
         await first.wait()
     await publish(kafka_fresh, *STORY[3:])
-    async with child(kafka_fresh, webhook, tmp_path) as second:
+    async with child(kafka_fresh, tmp_path) as second:
         assert brief(await alerts_when(kafka_fresh, len(TOLD))) == TOLD
         second.send_signal(signal.SIGTERM)
         _, errors = await asyncio.wait_for(second.communicate(), PATIENCE_SECONDS)
@@ -248,7 +338,6 @@ async def test_after_kill_9_nothing_is_repeated_and_nothing_lost(
     events = [json.loads(line).get("event") for line in errors.decode().splitlines()]
     assert "role_started" in events
     assert events[-1] == "role_stopped"
-    assert brief(webhook.got)[-1] == TOLD[-1]
 
 
 async def test_without_its_topics_it_says_so(kafka: KafkaSettings) -> None:

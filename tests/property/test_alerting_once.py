@@ -7,10 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alert_replay import THRESHOLDS, rules
 from veilstream.alerting.rules import evaluate, observe
 from veilstream.alerting.state import State
 
-THRESHOLDS = (0.5, 0.8, 0.95, 1.0)
+RULES = rules()
 
 Step = tuple[str, str, float]
 
@@ -58,7 +59,7 @@ histories = st.lists(
 
 
 def take(state: State, event: dict[str, Any]) -> tuple[list[dict[str, Any]], State]:
-    return evaluate(state, event, thresholds=THRESHOLDS, runbook_base="#", time="2026-11-24T10:00:00Z")
+    return evaluate(state, event, RULES, 0.0)
 
 
 def straight(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -109,7 +110,7 @@ def test_kills_repeat_nothing_and_lose_nothing(
     for at_event, acknowledged, lag in kills:
         state = State.from_alerts(topic)
         for event in events[:committed]:
-            state = observe(state, event)
+            state = observe(state, event, RULES, 0.0)
         for index in range(committed, min(at_event, len(events))):
             alerts, state = take(state, events[index])
             if index == at_event - 1:
@@ -119,7 +120,7 @@ def test_kills_repeat_nothing_and_lose_nothing(
             committed = max(committed, index + 1 - lag)
     state = State.from_alerts(topic)
     for event in events[:committed]:
-        state = observe(state, event)
+        state = observe(state, event, RULES, 0.0)
     for event in events[committed:]:
         alerts, state = take(state, event)
         topic += alerts

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from alert_replay import rules
 from veilstream.alerting.intake import forget, read_event
 from veilstream.alerting.rules import observe
 from veilstream.alerting.state import State
@@ -58,7 +59,7 @@ def test_a_good_event_is_returned_and_shown_on_the_public_gauges() -> None:
 
 
 def test_an_event_that_was_seen_is_dropped_by_budget_and_sequence() -> None:
-    state = observe(State(), GOOD)
+    state = observe(State(), GOOD, rules(), 0.0)
     before = sample("veilstream_budget_events_total", budget="intake", event="charged")
     assert read_event(record(dumps(GOOD)), state) is None
     assert sample("veilstream_budget_events_total", budget="intake", event="charged") == before

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alert_replay import built_in, rules
 from budget_story import budget_event
+from veilstream.alerting.ruleparse import default_rules_text
 from veilstream.alerting.rules import RULES, evaluate, fingerprint, severity
+from veilstream.alerting.ruleset import KINDS
 from veilstream.alerting.state import State
 from veilstream.events import types
 from veilstream.events.codec import check
 
-THRESHOLDS = (0.5, 0.8, 0.95, 1.0)
-NOW = "2026-11-24T10:00:00.000Z"
+NOW = 1_795_514_400.0
 
 
 def run(events: list[dict[str, Any]], state: State | None = None) -> tuple[list[dict[str, Any]], State]:
     state = state or State()
     alerts: list[dict[str, Any]] = []
     for event in events:
-        fresh, state = evaluate(
-            state, event, thresholds=THRESHOLDS, runbook_base="docs/operations.md#", time=NOW
-        )
+        fresh, state = evaluate(state, event, rules(), NOW)
         for alert in fresh:
             check(types.ALERT, alert)
         alerts += fresh
@@ -167,9 +168,7 @@ def test_a_crash_between_two_alerts_of_one_event_delivers_the_other_one() -> Non
 def test_a_new_threshold_in_the_settings_fires_for_a_budget_that_is_past_it() -> None:
     first, _ = run([budget_event(1, "charged", 0.7)])
     state = State.from_alerts(first)
-    fresh, _ = evaluate(
-        state, budget_event(2, "committed", 0.7), thresholds=(0.5, 0.6), runbook_base="#", time=NOW
-    )
+    fresh, _ = evaluate(state, budget_event(2, "committed", 0.7), rules(thresholds=(0.5, 0.6)), NOW)
     assert [a["threshold"] for a in fresh] == [0.6]
 
 
@@ -219,9 +218,39 @@ def test_a_share_is_never_rounded_up() -> None:
     assert "99.9 % of the budget is used" in alerts[0]["description"]
 
 
-def test_every_runbook_is_in_the_operations_document() -> None:
-    document = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-    headings = {line.lstrip("#").strip().lower() for line in document.splitlines() if line.startswith("#")}
-    assert set(RULES) <= headings
+def test_every_built_in_rule_has_its_runbook() -> None:
+    docs = Path(__file__).parents[2]
+    for rule in built_in().rules:
+        name, _, anchor = rule.runbook.partition("#")
+        assert name == ("docs/operations.md" if rule.name in RULES else "docs/alerts.md")
+        lines = (docs / name).read_text().splitlines()
+        headings = {line.lstrip("#").strip().lower() for line in lines if line.startswith("#")}
+        assert anchor == rule.name
+        assert anchor in headings
     alerts, _ = run([budget_event(1, "charged", 0.5)])
     assert alerts[0]["runbook"] == "docs/operations.md#budget-threshold"
+
+
+def test_the_document_of_the_rules_names_every_kind_and_key() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
+    for kind in KINDS:
+        assert f"`{kind}`" in text
+    keys = set(re.findall(r"^([a-z]+) =", default_rules_text(), re.MULTILINE))
+    keys |= {"tenants", "budgets", "labels", "factor", "long", "short", "keep"}
+    for key in keys - {"name", "kind"}:
+        assert f"`{key}`" in text
+
+
+def test_what_is_on_the_topic_from_before_loads_and_does_not_fire_again() -> None:
+    """The fixture was written by the first release."""
+    folder = Path(__file__).parents[1] / "fixtures" / "events"
+    records = (folder / "ai.veilstream.alert.v1.jsonl").read_text().splitlines()
+    alert = json.loads(json.loads(records[0])["value"])
+    event = budget_event(
+        alert["seq"], "charged", alert["fraction"], epsilon=alert["epsilon"], budget="demo", tenant="demo"
+    )
+    created = budget_event(1, "created", 0.0, epsilon=alert["epsilon"], budget="demo", tenant="demo")
+    fresh, state = evaluate(State.from_alerts([alert]), created, rules(), NOW)
+    assert fresh == []
+    fresh, _ = evaluate(state, event, rules(), NOW)
+    assert fresh == []

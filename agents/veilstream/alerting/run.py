@@ -1,9 +1,11 @@
-"""The role: budget events in, alerts out, until it is told to stop.
+"""The role: budget events and operator signals in, alerts out, until it is told to stop.
 
-Order of things for each event: check, evaluate, write its alerts to `budget.alerts` and wait for the broker's
-acknowledgement, hand them to the other sinks, and only then commit the offset. Whenever the partition is
-assigned (at a start, after a rebalance, after an error) the state is made anew from what the topics hold, so
-no state of an earlier life can be wrong.
+Order of things for each batch: check and evaluate every event, write the alerts to their topics as they come,
+wait once for the broker's acknowledgement of all of them, and only then may the offset be committed (once a
+second). Whenever the partition is assigned (at a start, after a rebalance, after an error) the state is made
+anew from what the topics hold, so no state of an earlier life can be wrong.
+
+Once a second, while it is not behind, the rules get a tick: what begins or ends by the passing of time alone.
 """
 
 from __future__ import annotations
@@ -14,33 +16,42 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from veilstream.alerting.intake import forget, read_event
+from veilstream.alerting.delivery import Delivery
+from veilstream.alerting.intake import forget, happened, read_event, read_signal
 from veilstream.alerting.loading import load_state
+from veilstream.alerting.ruleparse import load_rules
 from veilstream.alerting.rules import evaluate
-from veilstream.alerting.sinks.background import Background
-from veilstream.alerting.sinks.console import ConsoleSink
-from veilstream.alerting.sinks.topic import TopicSink
-from veilstream.alerting.sinks.webhook import WebhookSink
+from veilstream.alerting.ruleset import RuleSet
+from veilstream.alerting.signals import evaluate_signal
+from veilstream.alerting.sinks.registry import build_sinks
 from veilstream.alerting.state import State
+from veilstream.alerting.writing import AlertWriter
 from veilstream.contracts import AlertSink
 from veilstream.errors import BrokerUnavailable, VeilstreamError
-from veilstream.events.cloudevents import now
 from veilstream.events.topics import topic_name
 from veilstream.settings import Settings, kafka_options
 from veilstream.telemetry import logs, metrics
 from veilstream.telemetry.health import Health
 from veilstream.transport import broker_errors, end_offsets, ensure_topics, producer
 
-__all__ = ["Alerting", "default_sinks", "group_name", "run_alerting"]
+__all__ = ["Alerting", "group_name", "rules_of", "run_alerting"]
 
-_POLL_MS = 500
-_STOP_GRACE_SECONDS = 5.0
+_POLL_MS = 250
+_BATCH = 1000
+_BATCH_BYTES = 262_144
+_TICK_SECONDS = 1.0
+_BEHIND_SECONDS = 10.0
+_COMMIT_SECONDS = 1.0
+_SETTLE_EXTRA_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 10.0
 
 
@@ -49,21 +60,17 @@ def group_name(settings: Settings) -> str:
     return f"{settings.kafka.topic_prefix}alerting"
 
 
-def default_sinks(settings: Settings) -> list[AlertSink]:
-    """The sinks beside the topic that the settings ask for.
+def rules_of(settings: Settings) -> RuleSet:
+    """The rules that the settings ask for.
 
     Raises:
-        SettingInvalid: the webhook's address cannot be used.
+        SettingInvalid: a rule cannot be used; it names file, rule and key.
     """
-    sinks: list[AlertSink] = [ConsoleSink()]
-    if settings.alerting.webhook_url is not None:
-        sinks.append(
-            WebhookSink(
-                settings.alerting.webhook_url.get_secret_value(),
-                timeout_seconds=settings.alerting.webhook_timeout_seconds,
-            )
-        )
-    return sinks
+    return load_rules(
+        settings.alerting.rules,
+        thresholds=settings.alerting.thresholds,
+        runbook_base=settings.alerting.runbook_base,
+    )
 
 
 async def run_alerting(
@@ -71,40 +78,53 @@ async def run_alerting(
     *,
     sinks: Sequence[AlertSink] | None = None,
     stop: asyncio.Event | None = None,
-    clock: Callable[[], str] = now,
+    clock: Callable[[], float] = time.time,
 ) -> None:
     """Run the role until SIGTERM or SIGINT, or until `stop` is set; then finish cleanly.
 
     Args:
-        sinks: where alerts go beside the topic; `default_sinks` by default.
+        sinks: where alerts go beside the topic; those of the settings by default.
         stop: a caller's own switch; with it no signal handler is installed.
-        clock: RFC 3339 now.
+        clock: now, Unix seconds: of the ticks. Events carry their own time.
 
     Raises:
-        SettingInvalid: a setting of the sinks.
+        SettingInvalid: a setting of the sinks, or a rule; nothing was changed.
         BrokerUnavailable, TopicMismatch: at the start only. Later the role waits for the broker to come back.
     """
-    chosen = list(default_sinks(settings) if sinks is None else sinks)
+    rules = rules_of(settings)
+    chosen = build_sinks(settings) if sinks is None else list(sinks)
     stop = _stop_on_signals() if stop is None else stop
     health = Health("alerting")
+    delivery = Delivery(settings, chosen, health=health)
     port = health.serve(settings.telemetry.host, settings.telemetry.port)
-    backgrounds = [Background(sink) for sink in chosen]
+    role = Alerting(settings, rules, health, stop, clock)
+    written = asyncio.Event()  # no further alert will be
     reason = "error"
+    delivering: asyncio.Task[None] | None = None
     try:
         await ensure_topics(settings.kafka, create=False)
-        for background in backgrounds:
-            background.start()
-        role = Alerting(settings, backgrounds, health, stop, clock)
+        delivering = asyncio.create_task(delivery.run(written), name="delivery")
+        delivering.add_done_callback(partial(_stop_after_fault, stop))
         await role.run(lambda: logs.emit("role_started", role="alerting", port=port))
+        written.set()
+        await delivering
         reason = "asked to stop"
     except VeilstreamError as error:
         reason = error.code
         raise
     finally:
         health.not_ready("stopping")
-        await asyncio.gather(*(b.stop(grace_seconds=_STOP_GRACE_SECONDS) for b in backgrounds))
+        if delivering is not None:
+            delivering.cancel()
+            await asyncio.gather(delivering, return_exceptions=True)
         health.close()
         logs.emit("role_stopped", role="alerting", reason=reason)
+
+
+def _stop_after_fault(stop: asyncio.Event, delivering: asyncio.Task[None]) -> None:
+    """A fault in the delivery ends the role: whoever starts it again gets what was not told."""
+    if not delivering.cancelled() and delivering.exception() is not None:
+        stop.set()
 
 
 def _stop_on_signals() -> asyncio.Event:
@@ -135,20 +155,25 @@ class Alerting:
     def __init__(
         self,
         settings: Settings,
-        backgrounds: Sequence[Background],
+        rules: RuleSet,
         health: Health,
         stop: asyncio.Event,
-        clock: Callable[[], str],
+        clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._kafka = settings.kafka
+        self._rules = rules
         self._patience_seconds = settings.kafka.request_timeout_seconds
-        self._backgrounds = backgrounds
         self._health = health
         self._stop = stop
         self._clock = clock
         self._events = topic_name(self._kafka, "budget.events")
+        self._signals = topic_name(self._kafka, "operator.signals")
         self._state = State()
+        self._handled: dict[TopicPartition, int] = {}  # offsets that are settled and not yet committed
+        self._committed = self._ticked = time.monotonic()
+        self._newest = 0.0  # when the last record that was taken was written, Unix seconds
+        self._clock_is_behind = False
         self._started: Callable[[], None] | None = None
 
     async def run(self, started: Callable[[], None] | None = None) -> None:
@@ -175,8 +200,14 @@ class Alerting:
     async def _session(self) -> None:
         """One connection: from the state of the topics until stopped or cut off."""
         async with AsyncExitStack() as stack:
-            sender = await stack.enter_async_context(producer(self._kafka))
-            topic = TopicSink(sender, topic_name(self._kafka, "budget.alerts"))
+            # One batch is under way at a time; aiokafka's own 16 KB would be some 15 alerts a round trip.
+            sender = await stack.enter_async_context(producer(self._kafka, max_batch_size=_BATCH_BYTES))
+            writer = AlertWriter(
+                sender,
+                public=topic_name(self._kafka, "budget.alerts"),
+                operator=self._signals,
+                told=self._tell,
+            )
             assignment = _Assignment()
             consumer = AIOKafkaConsumer(
                 **kafka_options(self._kafka),
@@ -184,15 +215,18 @@ class Alerting:
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 isolation_level="read_committed",
+                # Both topics to one member: what an operator is told of a budget needs its events.
+                partition_assignment_strategy=(RangePartitionAssignor, RoundRobinPartitionAssignor),
             )
             stack.push_async_callback(_stop_consumer, consumer, self._kafka.request_timeout_seconds)
             with broker_errors():
                 await asyncio.wait_for(consumer.start(), self._kafka.request_timeout_seconds)
-                consumer.subscribe([self._events], listener=assignment)
+                consumer.subscribe([self._events, self._signals], listener=assignment)
+            self._handled.clear()
             loaded, answered = -1, time.time()
             while not self._stop.is_set():
                 with broker_errors():
-                    batches = await consumer.getmany(timeout_ms=_POLL_MS)
+                    batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH)
                 self._health.beat()
                 answered = await self._still_answers(consumer, answered)
                 if assignment.generation != loaded:
@@ -205,7 +239,14 @@ class Alerting:
                         self._started = None
                     continue
                 for partition, records in batches.items():
-                    await self._take(consumer, topic, partition, records)
+                    await self._take(writer, partition, records)
+                await self._tick(consumer, writer)
+                with broker_errors():
+                    await asyncio.wait_for(writer.settle(), self._patience_seconds + _SETTLE_EXTRA_SECONDS)
+                for partition, records in batches.items():
+                    self._handled[partition] = records[-1].offset + 1
+                await self._commit(consumer)
+            await self._commit(consumer, at_once=True)
 
     async def _still_answers(self, consumer: Any, answered: float) -> float:
         """When the broker last answered, Unix seconds; `answered` is what was known before.
@@ -229,48 +270,85 @@ class Alerting:
 
     async def _load(self, consumer: Any) -> None:
         """The state of the partitions that are ours; none, and no gauges, while another member has them."""
-        handled: dict[int, int] = {}
+        handled: dict[TopicPartition, int] = {}
         forget()
-        self._state = State()
+        self._state, self._newest = State(), 0.0
+        self._handled.clear()
         for tp in consumer.assignment():
             with broker_errors():
                 # aiokafka asks for ever: unbounded, a broker that hangs would not show.
                 offset = await asyncio.wait_for(consumer.committed(tp), self._patience_seconds)
-            handled[tp.partition] = offset or 0
+            handled[tp] = offset or 0
         if not handled:
             return
-        self._state = await load_state(self._kafka, handled)
+        ends = {tp.partition: offset for tp, offset in handled.items() if tp.topic == self._events}
+        self._state = await load_state(self._kafka, ends, self._rules, beat=self._health.beat)
         for tp in consumer.assignment():
-            if tp.partition in handled:
-                consumer.seek(tp, handled[tp.partition])
+            if tp in handled:
+                consumer.seek(tp, handled[tp])
 
     async def _take(
-        self, consumer: Any, topic: TopicSink, partition: TopicPartition, records: list[ConsumerRecord]
+        self, writer: AlertWriter, partition: TopicPartition, records: Sequence[ConsumerRecord]
     ) -> None:
+        """Evaluate the records of a batch; what they call for is on its way when this returns."""
         for record in records:
-            event = read_event(record, self._state)
-            if event is not None:
-                alerts, after = evaluate(
-                    self._state,
-                    event,
-                    thresholds=self._settings.alerting.thresholds,
-                    runbook_base=self._settings.alerting.runbook_base,
-                    time=self._clock(),
-                )
-                for alert in alerts:
-                    with broker_errors():
-                        await topic.deliver(alert)
-                    self._tell(alert)
-                self._state = after
-            self._health.beat()
+            alerts: list[dict[str, Any]] = []
+            if partition.topic == self._signals:
+                signal_ = read_signal(record)
+                if signal_ is not None:
+                    alerts, self._state = evaluate_signal(
+                        self._state,
+                        signal_,
+                        self._rules,
+                        place=record.offset,
+                        time=happened(signal_, record),
+                    )
+            else:
+                event = read_event(record, self._state)
+                if event is not None:
+                    alerts, self._state = evaluate(self._state, event, self._rules, happened(event, record))
+            for alert in alerts:
+                with broker_errors():
+                    await writer.send(alert)
+        self._newest = records[-1].timestamp / 1000
+        self._health.beat()
+
+    async def _tick(self, consumer: Any, writer: AlertWriter) -> None:
+        """Once a second, what time alone brings about; not while events that say otherwise are unread."""
+        if time.monotonic() - self._ticked < _TICK_SECONDS:
+            return
+        self._ticked = time.monotonic()
+        places = [tp for tp in consumer.assignment() if tp.topic == self._events]
+        at = self._clock()
+        for tp in places:
+            end = consumer.highwater(tp)
+            behind = end is None or await consumer.position(tp) < end
+            if behind and at - self._newest > _BEHIND_SECONDS:
+                return
+        if not places:
+            return
+        late = self._state.ticked / 1000 - at
+        if (late > 0) and not self._clock_is_behind:
+            logs.emit("clock_went_back", level=logging.WARNING, seconds=round(late, 3))
+        self._clock_is_behind = late > 0
+        alerts, self._state = evaluate(self._state, None, self._rules, at)
+        for alert in alerts:
+            with broker_errors():
+                await writer.send(alert)
+
+    async def _commit(self, consumer: Any, *, at_once: bool = False) -> None:
+        if not self._handled or (time.monotonic() - self._committed < _COMMIT_SECONDS and not at_once):
+            return
+        self._committed = time.monotonic()
         # After a rebalance the partition is another's: it has the alerts from the topic, and we load anew.
         with broker_errors(), suppress(CommitFailedError, IllegalStateError):
-            done = consumer.commit({partition: records[-1].offset + 1})
-            await asyncio.wait_for(done, self._patience_seconds)
+            await asyncio.wait_for(consumer.commit(dict(self._handled)), self._patience_seconds)
+        self._handled.clear()
 
     def _tell(self, alert: dict[str, Any]) -> None:
-        """After the topic has it: metrics, the log, and the sinks that nobody waits for."""
-        metrics.counter("alerts", rule=alert["rule"], state=alert["state"]).inc()
+        """After the topic has it: metrics and the log. The sinks read the topic."""
+        counted = "operator_alerts" if alert["audience"] == "operator" else "alerts"
+        metrics.counter(counted, rule=alert["rule"], state=alert["state"]).inc()
         logs.emit(
             "alert_fired",
             fingerprint=alert["fingerprint"],
@@ -278,8 +356,6 @@ class Alerting:
             severity=alert["severity"],
             state=alert["state"],
         )
-        for background in self._backgrounds:
-            background.offer(alert)
 
     async def _pause(self, seconds: float) -> None:
         self._health.beat()

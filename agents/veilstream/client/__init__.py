@@ -10,6 +10,8 @@
 
     model = load_release()          # model.card, model.tensors
 
+    verify_webhook(secret, body, headers["X-Veilstream-Signature"])   # in what receives alerts by webhook
+
 It guarantees: a record is checked against the event contract and the size limit before anything leaves the
 process; `send` returns when every in-sync replica has the record; a dead broker is `BrokerUnavailable` with
 one line of what to do; nothing here loads torch, Faust, Presidio or a Redis client.
@@ -22,6 +24,7 @@ alone may read.
 from veilstream.client.alerts import Alert, AlertSubscriber, SyncAlertSubscriber
 from veilstream.client.producer import LogProducer, Receipt, SyncLogProducer
 from veilstream.client.releases import Release, list_releases, load_release, local_releases, pull_release
+from veilstream.events.signatures import verify_webhook
 
 __all__ = [
     "Alert",
@@ -35,4 +38,5 @@ __all__ = [
     "load_release",
     "local_releases",
     "pull_release",
+    "verify_webhook",
 ]

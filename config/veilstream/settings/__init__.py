@@ -203,8 +203,8 @@ class AlertingSettings(_Section):
     webhook_timeout_seconds: Positive = Field(10.0, description="How long one webhook delivery may take.")
     sinks: tuple[str, ...] | None = Field(
         None,
-        description="Names of the sinks beside the topic, built-in or by entry point `veilstream.alert_sinks`. "
-        "By default console, and each built-in one whose address or key is set.",
+        description="Names of the sinks beside the topic, built-in or by entry point "
+        "`veilstream.alert_sinks`. By default console, and each built-in one whose address or key is set.",
     )
     operator_sinks: tuple[str, ...] = Field(
         ("console",),

@@ -66,8 +66,8 @@ METRICS: dict[str, Metric] = {
         Metric(
             "alert_deliveries",
             "counter",
-            "Alerts that a sink is done with: delivered, refused (never taken), silenced, inhibited, repeated, "
-            "untold (resolved before it was told), resent, unreadable.",
+            "Alerts that a sink is done with: delivered, refused (never taken), silenced, inhibited, "
+            "repeated, untold (resolved before it was told), resent, unreadable.",
             "operator",
             ("sink", "outcome"),
         ),
@@ -103,7 +103,11 @@ METRICS: dict[str, Metric] = {
             ("kind",),
         ),
         Metric(
-            "operator_alerts", "counter", "Alerts for operators, by rule and state.", "operator", ("rule", "state")
+            "operator_alerts",
+            "counter",
+            "Alerts for operators, by rule and state.",
+            "operator",
+            ("rule", "state"),
         ),
         Metric("budget_epsilon", "gauge", "The budget's ε.", "public", ("budget",)),
         Metric("budget_epsilon_spent", "gauge", "ε of the public odometer.", "public", ("budget",)),
@@ -192,11 +196,13 @@ EVENTS: dict[str, Event] = {
         ),
         Event(
             "clock_went_back",
-            "The clock is before a time that alerting has seen; what depends on time waits until it is past it.",
+            "The clock is before a time that alerting saw; what depends on time waits until it is past it.",
             ("seconds",),
         ),
         Event("sink_failed", "A sink did not take an alert.", ("sink", "error_type", "attempt")),
-        Event("sink_refused", "A sink will never take an alert; it is given up there.", ("sink", "fingerprint")),
+        Event(
+            "sink_refused", "A sink will never take an alert; it is given up there.", ("sink", "fingerprint")
+        ),
         Event("sink_started", "Delivery to a sink goes on from where it stopped.", ("sink", "open", "held")),
         Event("broker_unreachable", "Kafka cannot be reached; trying again.", ("error_type", "attempt")),
         Event("store_unreachable", "The store cannot be reached; trying again.", ("error_type", "attempt")),

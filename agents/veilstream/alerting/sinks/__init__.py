@@ -1,10 +1,16 @@
 """Where alerts go. Each sink is a `veilstream.contracts.AlertSink`; to add one: a file here, a test, a row.
 
-| sink      | file         | how it is called                                                    |
-|-----------|--------------|---------------------------------------------------------------------|
-| `topic`   | `topic.py`   | first, and awaited: the topic is the record of truth                |
-| `console` | `console.py` | in the background: a panel where a person looks, else a JSON line   |
-| `webhook` | `webhook.py` | in the background: a POST, tried again until it is taken or refused |
+| sink           | file              | how it is told                                                     |
+|----------------|-------------------|--------------------------------------------------------------------|
+| `topic`        | `topic.py`        | by the rules, first and awaited: the topic is the record of truth  |
+| `alertmanager` | `alertmanager.py` | `POST /api/v2/alerts`, again and again while it fires              |
+| `console`      | `console.py`      | a panel where a person looks, else a JSON line                     |
+| `email`        | `email.py`        | SMTP with STARTTLS or TLS; beginning and end are one thread        |
+| `pagerduty`    | `pagerduty.py`    | Events API v2: trigger and resolve under one `dedup_key`           |
+| `slack`        | `slack.py`        | a message of blocks by an incoming webhook                         |
+| `webhook`      | `webhook.py`      | Alertmanager's webhook form, version 4, signed                     |
 
-`background.py` is what keeps a dead sink from delaying anything.
+All but the topic are told by `veilstream.alerting.delivery`, each from its own place on the topic: a sink
+here only says whether it took an alert (`http.py` reads that off an answer). `registry.py` finds sinks by
+name, also those that other packages bring as entry points; `trial.py` tries one.
 """

@@ -7,10 +7,16 @@ from typing import Any, TextIO
 
 from veilstream.alerting.sinks.thread import in_thread
 from veilstream.events.codec import dumps
+from veilstream.settings import Settings
 
-__all__ = ["ConsoleSink", "render"]
+__all__ = ["ConsoleSink", "from_settings", "render"]
 
 _COLOURS = {"info": "cyan", "warning": "yellow", "critical": "red"}
+
+
+def from_settings(settings: Settings) -> ConsoleSink:
+    """Needs no setting."""
+    return ConsoleSink(timeout_seconds=settings.alerting.sink_timeout_seconds)
 
 
 class ConsoleSink:

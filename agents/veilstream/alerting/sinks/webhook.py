@@ -1,38 +1,42 @@
-"""The webhook: each alert as the JSON body of a POST, a CloudEvent in HTTP's binary mode.
+"""The webhook: each alert as a POST in the form of Alertmanager's own webhooks, version "4", signed.
 
-Made with urllib, so that the base install gains no HTTP library (`docs/decisions/0001-dependencies.md`). Only
-http and https are spoken, redirects are refused (the address is a setting, not something a server may
-change), and proxies of the environment are used. The answer's body is not read.
+Who has a receiver for Alertmanager can point veilstream at it. The body holds one alert.
+`X-Veilstream-Delivery` is the same at every attempt, so that a receiver can drop a repetition;
+`X-Veilstream-Signature` (where `alerting.webhook_secret` is set) proves who sent it and when:
+`veilstream.client.verify_webhook` checks it.
 """
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from veilstream.alerting.sinks.cloudevent import attributes
-from veilstream.alerting.sinks.thread import in_thread
+from pydantic import SecretStr
+
+from veilstream.alerting.sinks.forms import NEVER, alert_annotations, alert_labels, link, started
+from veilstream.alerting.sinks.http import Poster
 from veilstream.errors import SettingInvalid
 from veilstream.events.codec import dumps
+from veilstream.events.signatures import SIGNATURE_HEADER, sign
+from veilstream.settings import Settings
 
-__all__ = ["WebhookRefused", "WebhookSink"]
+__all__ = ["WebhookSink", "body", "from_settings"]
 
-_TRY_AGAIN = {408, 425, 429}
-
-
-class WebhookRefused(Exception):
-    """The receiver said that it will never take this alert (a 4xx other than 408, 425 and 429)."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"HTTP {status}")
-        self.status = status
+_COMMON = ("alertname", "severity", "tenant", "budget")
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
+def from_settings(settings: Settings) -> WebhookSink:
+    """Raises SettingInvalid where `alerting.webhook_url` is not set, or is no address."""
+    alerting = settings.alerting
+    if alerting.webhook_url is None:
+        raise SettingInvalid("alerting.webhook_url: is not set; the sink webhook needs an address")
+    return WebhookSink(
+        alerting.webhook_url,
+        secret=alerting.webhook_secret,
+        timeout_seconds=alerting.webhook_timeout_seconds,
+        source_url=alerting.source_url,
+    )
 
 
 class WebhookSink:
@@ -40,48 +44,57 @@ class WebhookSink:
 
     name = "webhook"
 
-    def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: SecretStr | str,
+        *,
+        secret: SecretStr | None = None,
+        timeout_seconds: float = 10.0,
+        source_url: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """Raises SettingInvalid unless the address is an absolute http or https one; it is not shown."""
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise SettingInvalid(
-                "alerting.webhook_url: got a value that is not shown; it takes an http:// or https:// address"
-            )
-        self._url = url
-        self._timeout_seconds = timeout_seconds
-        self._opener = urllib.request.build_opener(_NoRedirect())
+        self._secret = secret
+        self._source_url = source_url
+        self._clock = clock
+        self._poster = Poster(url, setting="alerting.webhook_url", timeout_seconds=timeout_seconds)
 
     async def deliver(self, alert: dict[str, Any]) -> None:
-        """Return when the receiver has answered 2xx.
-
-        Raises:
-            WebhookRefused: trying again is of no use.
-            OSError, TimeoutError, http.client.HTTPException: it may be.
-        """
-        request = urllib.request.Request(  # noqa: S310 - the scheme was checked in __init__
-            self._url,
-            data=dumps(alert),
-            method="POST",
-            headers=_headers(alert),
-        )
-        await in_thread(lambda: self._post(request), timeout_seconds=self._timeout_seconds)
-
-    def _post(self, request: urllib.request.Request) -> None:
-        try:
-            with self._opener.open(request, timeout=self._timeout_seconds):
-                return
-        except urllib.error.HTTPError as error:
-            with error:
-                if 300 <= error.code < 500 and error.code not in _TRY_AGAIN:
-                    raise WebhookRefused(error.code) from None
-                raise
+        """Return when the receiver has answered 2xx. Raises as `Poster.post`."""
+        data = body(alert, source_url=self._source_url)
+        headers = {"X-Veilstream-Delivery": f"{alert['fingerprint']}/{alert['state']}"}
+        if self._secret is not None:
+            secret = self._secret.get_secret_value().encode()
+            headers[SIGNATURE_HEADER] = sign(secret, data, timestamp=int(self._clock()))
+        await self._poster.post(data, headers)
 
 
-def _headers(alert: dict[str, Any]) -> dict[str, str]:
-    """CloudEvents' HTTP binding, binary mode: `ce-` headers. `ce-id` is the same at every attempt."""
-    pairs = {name.replace("ce_", "ce-"): text.decode() for name, text in attributes(alert).to_headers()}
-    return {**pairs, "User-Agent": "veilstream-alerting"}
+def body(alert: Mapping[str, Any], *, source_url: str | None = None) -> bytes:
+    """The request's body: Alertmanager's webhook message, version 4, with one alert."""
+    named, said = alert_labels(alert), alert_annotations(alert)
+    group = {name: named[name] for name in _COMMON if name in named and name != "severity"}
+    ended = alert["time"] if alert["state"] == "resolved" else NEVER
+    return dumps(
+        {
+            "version": "4",
+            "groupKey": f'{{}}:{{fingerprint="{alert["fingerprint"]}"}}',
+            "truncatedAlerts": 0,
+            "status": alert["state"],
+            "receiver": "veilstream",
+            "groupLabels": group,
+            "commonLabels": named,
+            "commonAnnotations": said,
+            "externalURL": source_url or "",
+            "alerts": [
+                {
+                    "status": alert["state"],
+                    "labels": named,
+                    "annotations": said,
+                    "startsAt": started(alert) or alert["time"],
+                    "endsAt": ended,
+                    "generatorURL": link(alert, source_url) or "",
+                    "fingerprint": alert["fingerprint"],
+                }
+            ],
+        }
+    )

@@ -150,3 +150,121 @@ def pipeline(
             if name in told:
                 rows = told[name]
                 print_table(name, list(rows[0]), [list(row.values()) for row in rows])
+
+
+@app.command()
+def allocation(
+    workload: Annotated[
+        Literal["privatekube", "dpack"], typer.Option(help="The published kind that demands are drawn from.")
+    ] = "privatekube",
+    seed: Annotated[int, typer.Option(help="The first seed; the others follow it.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Runs, each with a seed of its own.")] = 5,
+    scale: Annotated[
+        float, typer.Option(min=0.01, max=10, help="Length of a run; 1 is the published one.")
+    ] = 1.0,
+    json: Json = False,
+    plot: Annotated[
+        list[Path] | None, typer.Option(help="Picture to write (.png or .svg); may be given again.")
+    ] = None,
+) -> None:
+    """Who gets what when models compete: the four allocation policies on the same simulated demands."""
+    from veilstream.bench.allocation import table
+    from veilstream.bench.allocation.measure import measure
+    from veilstream.bench.allocation.plot import check_path, draw
+
+    for path in plot or ():
+        check_path(path)
+    result = measure(
+        workload, seed=seed, seeds=seeds, scale=scale, say=lambda line: print(line, file=sys.stderr)
+    )
+    for path in plot or ():
+        draw(result, path)
+    if json:
+        print_json(result)
+        return
+    print_table(f"{workload}: mean of {seeds} seeds (least–greatest)", *table.main(result))
+    print_table("demands granted, % of each kind", *table.by_name(result, "part_by_kind", 100, 1))
+    print_table("demands granted, of each model", *table.by_name(result, "by_model", 1, 0))
+    print_table("share of the budget spent, %", *table.by_name(result, "budget_by_model", 100, 1))
+    if "heterogeneity" in result:
+        print_table("demands granted as they differ more, all at once", *table.heterogeneity(result))
+
+
+@app.command()
+def ledger(
+    json: Json = False,
+    people: Annotated[int, typer.Option(min=100, max=10_000_000, help="People in the store.")] = 1_000_000,
+    window: Annotated[int, typer.Option(min=1, max=1_000_000, help="People in a window.")] = 1_000,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=256, help="Models that charge at once, under one budget.")
+    ] = 8,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of these models.")] = 2,
+    seconds: Annotated[float, typer.Option(min=0.2, max=600, help="A timed run.")] = 5.0,
+    repeat: Annotated[int, typer.Option(min=1, max=100, help="Repetitions, for the spread.")] = 3,
+    growth: Annotated[
+        bool,
+        typer.Option(
+            "--growth", help="From 10,000 to a million people, 10 to 100,000 of them a window, instead."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of people and windows.")] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small, in seconds: shows that it works, not how fast.")
+    ] = False,
+) -> None:
+    """Charge people in a real store, until a real Kafka has it, beside pipelined HINCRBY in the same run."""
+    from veilstream.bench.ledger.ground import ground
+    from veilstream.bench.ledger.growth import growth as measure_growth
+    from veilstream.bench.ledger.measure import measure
+    from veilstream.bench.ledger.options import Options
+    from veilstream.bench.pipeline.figures import rounded
+
+    options = Options(
+        people=people,
+        window=min(window, people),
+        concurrency=concurrency,
+        processes=processes,
+        seconds=seconds,
+        repeat=repeat,
+        seed=seed,
+    )
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # everything is taken down then, too
+    with ground(options.quick() if quick else options) as here:
+        told: Any = rounded(run((measure_growth if growth else measure)(here, say)))
+    if json:
+        print_json(told)
+    else:
+        flat = [(key, value) for key, value in told.items() if not isinstance(value, list | dict)]
+        print_table("ledger", ("", ""), flat)
+        if "growth" in told:
+            rows = told["growth"]
+            print_table("growth", list(rows[0]), [list(row.values()) for row in rows])
+
+
+@app.command()
+def alerts(
+    json: Json = False,
+    rate: Annotated[float, typer.Option(min=1, max=20_000, help="Budget events a second.")] = 1000.0,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="A timed run, after its warm-up.")] = 15.0,
+    budgets: Annotated[int, typer.Option(min=1, max=1_000_000, help="Budgets that take turns.")] = 200,
+    repeat: Annotated[int, typer.Option(min=1, max=100, help="Repetitions, for the spread.")] = 3,
+    bootstrap: Annotated[
+        str | None, typer.Option(help="A broker that is there; one of its own by default.")
+    ] = None,
+) -> None:
+    """From a budget event to its alert on the topic, on a real Kafka, at a rate."""
+    from veilstream.bench.alerts import measure
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # everything is taken down then, too
+    result = measure(rate=rate, seconds=seconds, budgets=budgets, repeat=repeat, bootstrap=bootstrap, say=say)
+    if json:
+        print_json(result)
+    else:
+        print_table("alerts", ("", ""), [(key, value) for key, value in result.items()])

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from veilstream.events.cloudevents import Attributes
 from veilstream.events.codec import loads
 from veilstream.events.topics import topic_name
+from veilstream.events.types import ALERT
 from veilstream.settings import KafkaSettings, kafka_options
 from veilstream.transport import broker_errors, end_offsets
 
@@ -83,6 +84,8 @@ class Watch:
             elif short == "budget.events":
                 self.budget_events[(value["budget"], value["seq"])] = value
             elif short == "budget.alerts":
+                if Attributes.from_headers(record.headers).type != ALERT:
+                    return  # a silence
                 self.alerts[(value["fingerprint"], value["state"])] = value
             else:
                 self.releases[value["release"]] = value
