@@ -173,6 +173,16 @@ async def test_a_forged_epoch_does_not_pass(ledger: Ledger) -> None:
         await ledger.start(reservation.id, replace(lease, owner="0" * 32))
 
 
+async def test_an_attempt_is_over_when_a_newer_one_was_charged(ledger: Ledger) -> None:
+    lease, first, journal = await ready(ledger)
+    second = await ledger.charge(manifest(0, people(1), attempt=2), lease)
+    await Relay(ledger, journal, "r").drain()
+    with pytest.raises(ChargeInvalid, match="newer attempt"):
+        await ledger.start(first.id, lease)
+    await ledger.start(second.id, lease)
+    await ledger.abandon(first.id, lease, "crashed")
+
+
 # The store
 
 

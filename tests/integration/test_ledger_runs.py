@@ -171,6 +171,7 @@ async def test_parts_that_were_never_whole_are_passed_over(ledger: Ledger, store
     await events(ledger, journal := MemoryJournal())
     journal.lines, late = journal.lines[:3], journal.lines[1:3]
     await rebuild(ledger, journal, force=True)
+    await verify(ledger, journal)
     again = await ledger.lease("b", "m")
     await small.charge(manifest(0, EVERYONE), again)
     await Relay(ledger, journal, "r").drain()

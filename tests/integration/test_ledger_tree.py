@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from veilstream.errors import (
 )
 from veilstream.keys import FileKeyProvider
 from veilstream.ledger import Ledger, MemoryJournal, Relay, dump, rebuild, verify
+from veilstream.ledger.assemble import seal_of
 from veilstream.ledger.chain import linked
+from veilstream.ledger.projection import rfc3339
 
 PATH = ("acme/support/m", "acme/support", "acme")
 
@@ -257,7 +260,7 @@ async def test_without_the_operators_key_no_budget_is_changed(ledger: Ledger, st
 
 
 async def test_a_raise_that_nobody_with_the_key_made_is_found(ledger: Ledger) -> None:
-    """Who can write to the journal, and hash it anew, and does not hold the operator's key."""
+    """Who can write to the journal, and holds the ledger's key, and not the operator's."""
     await ledger.create_budget("b", "acme", 3.0, DELTA, [12], buckets=4)
     await ledger.raise_budget("b", 4.0)
     journal = await settled(ledger)
@@ -268,7 +271,8 @@ async def test_a_raise_that_nobody_with_the_key_made_is_found(ledger: Ledger) ->
         {**second, "authority": first["authority"]},
         {**second, "public": {**second["public"], "time": "2030-01-01T00:00:00.000Z"}},
     ):
-        journal.lines[1] = orjson.dumps(linked(first["hash"], forged))
+        entry = linked(first["hash"], {key: value for key, value in forged.items() if key != "mac"})
+        journal.lines[1] = orjson.dumps({**entry, "mac": seal_of(ledger.root, entry)})
         with pytest.raises(JournalBroken, match="did not hold the operator's key"):
             await verify(ledger, journal)
 
@@ -316,3 +320,68 @@ async def test_a_charge_whose_path_does_not_pay_is_found(ledger: Ledger) -> None
     ]  # fmt: skip
     with pytest.raises(JournalBroken, match="does not stand at the budget above, acme"):
         await rebuild(ledger, journal, force=True)
+
+
+async def test_a_correction_counts_at_every_budget_above(ledger: Ledger) -> None:
+    await tree(ledger)
+    await ledger.correct_budget("acme/support", [1_000_000])
+    assert await spent(ledger) == [0, 1_000_000, 1_000_000]
+    await settled(ledger)
+
+
+async def test_a_tree_that_is_refused_holds_up_no_other(ledger: Ledger, store: Redis) -> None:
+    for name in ("a", "b"):
+        await ledger.create_budget(name, "acme", 3.0, DELTA, [12], buckets=4)
+    journal = await settled(ledger)
+    held = {key: await store.dump(key) or b"" async for key in store.scan_iter(match="*{a}*")}
+    await ledger.freeze_budget("a")
+    await Relay(ledger, journal, "r").drain()
+    for key, value in held.items():
+        await store.restore(key, 0, value, replace=True)
+    await ledger.raise_budget("a", 4.0)  # of the same number as the freezing that the store forgot
+    await ledger.raise_budget("b", 4.0)
+    relay, stop = Relay(ledger, journal, "r", own="b", poll_seconds=0.01), asyncio.Event()
+    running = asyncio.create_task(relay.run(stop))
+    await ledger.wait_acknowledged("b", 2)
+    stop.set()
+    await running
+    assert list(relay.refused) == ["a"]
+    assert (await ledger.show("a"))["acknowledged"] == 1
+    with pytest.raises(LedgerDiffers):
+        await Relay(ledger, journal, "r").drain()
+
+
+async def test_a_store_that_went_back_lease_and_all_is_looked_at_again(ledger: Ledger, store: Redis) -> None:
+    """The relay that runs still has the lease of a store that is as it was before."""
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12], buckets=4)
+    journal = MemoryJournal()
+    relay, stop = Relay(ledger, journal, "r", poll_seconds=0.01), asyncio.Event()
+    running = asyncio.create_task(relay.run(stop))
+    await ledger.wait_acknowledged("b", 1)
+    held = {key: await store.dump(key) or b"" async for key in store.scan_iter(match="veil:ledger:*")}
+    await ledger.freeze_budget("b")
+    await ledger.wait_acknowledged("b", 2)
+    await store.flushdb()
+    for key, value in held.items():
+        await store.restore(key, 0, value)
+    await ledger.raise_budget("b", 4.0)
+    with pytest.raises(LedgerDiffers, match="has forgotten entry 2"):
+        await running
+    assert len(journal.lines) == 2
+
+
+async def test_the_time_of_an_event_is_from_before_the_people_are_looked_at(
+    ledger: Ledger, clock: Clock
+) -> None:
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12], buckets=4)
+    lease = await ledger.lease("b", "m")
+
+    class Slow(tuple[str, ...]):
+        def __iter__(self) -> Iterator[str]:
+            clock.now += 60.0
+            return super().__iter__()
+
+    await ledger.charge(replace(manifest(0, ()), people=Slow(people(1, 2, 3))), lease)
+    told = (await events(ledger, MemoryJournal()))[-1]
+    assert told["time"] == rfc3339(1_700_000_000.0)
+    assert clock.now > 1_700_000_000.0

@@ -8,9 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
+from veilstream.contracts import RootKey
 from veilstream.errors import JournalBroken, KeyMissing
 from veilstream.events.types import BUDGET_EVENT, schema
 from veilstream.keys import FileKeyProvider
+from veilstream.ledger.assemble import seal_of
 from veilstream.ledger.chain import GENESIS, digest, linked
 from veilstream.ledger.fold import fold
 from veilstream.ledger.rebuild import LedgerOpener
@@ -28,8 +30,8 @@ def opener() -> LedgerOpener:
     return LedgerOpener(FileKeyProvider(FOLDER / "keys"))
 
 
-def hashed_anew(entries: Entries) -> Entries:
-    """What somebody would do who can write the journal and has no key."""
+def hashed_anew(entries: Entries, *, key: RootKey | None = None) -> Entries:
+    """What somebody would do who can write the journal and has no key; or has the ledger's."""
     heads: dict[str, str] = {}
     done = []
     for entry in entries:
@@ -37,12 +39,16 @@ def hashed_anew(entries: Entries) -> Entries:
         bare = {key: value for key, value in entry.items() if key not in ("prev_hash", "hash")}
         done.append(linked(heads.get(name, GENESIS), bare))
         heads[name] = done[-1]["hash"]
+        if key is not None:
+            done[-1]["mac"] = seal_of(key, done[-1])
     return done
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_it_folds_to_the_state_that_was_dumped_beside_it(version: str) -> None:
-    states = {name: document(state) for name, state in fold(journal(version), opener()).items()}
+    states = {
+        name: document(state) for name, state in fold(journal(version), opener(), unsigned=True).items()
+    }
     kept = orjson.loads((FOLDER / f"{version}.state.json").read_bytes())
     assert orjson.dumps(states, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
         kept, option=orjson.OPT_SORT_KEYS
@@ -65,7 +71,7 @@ def test_every_kind_of_event_stands_in_some_version() -> None:
 
 
 def test_the_public_chain_is_over_public_content_alone() -> None:
-    for name, state in fold(journal(), opener()).items():
+    for name, state in fold(journal(), opener(), unsigned=True).items():
         head = GENESIS
         for entry in journal():
             if entry["public"]["budget"] == name:
@@ -75,18 +81,45 @@ def test_the_public_chain_is_over_public_content_alone() -> None:
 
 def test_without_the_key_nobody_reads_the_people(tmp_path: Path) -> None:
     with pytest.raises(KeyMissing):
-        fold(journal(), LedgerOpener(FileKeyProvider(tmp_path)))
+        fold(journal(), LedgerOpener(FileKeyProvider(tmp_path)), unsigned=True)
+
+
+def test_a_budget_of_the_first_version_is_believed_only_when_it_is_said() -> None:
+    with pytest.raises(JournalBroken, match="whose entries nobody signed"):
+        fold(journal("v1"), opener())
+    assert fold(journal("v2"), opener())
+
+
+def one_entry_less(entries: Entries) -> None:
+    """The last charge of a budget, taken out with all that came after it."""
+    last = max(n for n, e in enumerate(entries) if e["public"]["budget"] == "logs")
+    del entries[last]
+    entries[last - 1]["public"]["time"] = "2020-01-01T00:00:00.000Z"
+
+
+def made_to_look_old(entries: Entries) -> None:
+    for entry in entries:
+        for part in ("mac", "authority", "key_version"):
+            entry.pop(part, None)
+
+
+@pytest.mark.parametrize("fault", [one_entry_less, made_to_look_old], ids=lambda f: f.__name__)
+def test_without_the_ledgers_key_no_entry_is_written(fault: Callable[[Entries], None]) -> None:
+    entries = journal("v2")
+    fault(entries)
+    with pytest.raises(JournalBroken, match=r"did not hold the ledger's key|nobody signed"):
+        fold(hashed_anew(entries), opener())
 
 
 def test_an_event_of_tomorrows_version_is_named() -> None:
     entries = journal()
     entries[2]["public"]["event"] = "inherited"
     with pytest.raises(JournalBroken, match="does not know: inherited") as caught:
-        fold(hashed_anew(entries), opener())
+        fold(hashed_anew(entries), opener(), unsigned=True)
     assert "newer veilstream" in str(caught.value)
     entries[2]["public"]["event"] = "ann@example.com"
     with pytest.raises(JournalBroken) as caught:
-        fold(hashed_anew(entries), opener())
+        fold(hashed_anew(entries), opener(), unsigned=True)
     assert "ann" not in str(caught.value)
 
 
@@ -131,7 +164,7 @@ def test_a_fault_is_found_and_the_place_is_named(fault: Callable[[Entries], None
     entries = journal()
     fault(entries)
     with pytest.raises(JournalBroken, match=r"entry \d+|not whole"):
-        fold(entries, opener())
+        fold(entries, opener(), unsigned=True)
 
 
 def lower_charge(entries: Entries) -> None:
@@ -207,8 +240,8 @@ def test_a_fault_is_found_though_the_chain_was_hashed_anew(fault: Callable[[Entr
     entries = journal()
     fault(entries)
     with pytest.raises(JournalBroken, match="entry"):
-        fold(hashed_anew(entries), opener())
-    assert fold(hashed_anew(journal()), opener())  # hashing anew alone changes nothing
+        fold(hashed_anew(entries), opener(), unsigned=True)
+    assert fold(hashed_anew(journal()), opener(), unsigned=True)  # hashing anew alone changes nothing
 
 
 def unpaid_above(entries: Entries) -> None:
@@ -271,6 +304,8 @@ def test_a_fault_in_a_tree_is_found_though_the_chain_was_hashed_anew(
 ) -> None:
     entries = journal("v2")
     fault(entries)
-    with pytest.raises(JournalBroken, match="entry"):
-        fold(hashed_anew(entries), opener())
-    assert fold(hashed_anew(journal("v2")), opener())
+    key = FileKeyProvider(FOLDER / "keys").ledger()
+    with pytest.raises(JournalBroken, match="entry") as caught:
+        fold(hashed_anew(entries, key=key), opener())
+    assert "ledger's key" not in str(caught.value)
+    assert fold(hashed_anew(journal("v2"), key=key), opener())

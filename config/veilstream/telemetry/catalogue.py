@@ -177,6 +177,11 @@ EVENTS: dict[str, Event] = {
         Event("training_progress", "A window is being trained.", ("model", "step", "steps")),
         Event("lease_taken", "A lease was taken.", ("name", "epoch")),
         Event("lease_lost", "A lease went to another process.", ("name", "epoch")),
+        Event(
+            "tree_refused",
+            "A tree of budgets is not relayed any more: its store and its journal do not agree.",
+            ("budget", "code", "message"),
+        ),
         Event("journal_relayed", "Entries reached the journal.", ("budget", "seq")),
         Event("alert_fired", "An alert was delivered.", ("fingerprint", "rule", "severity", "state")),
         Event(

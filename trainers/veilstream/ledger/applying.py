@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from veilstream.accounting import caps
+from veilstream.accounting import INFINITE, caps
 from veilstream.errors import AccountingError, EnvelopeInvalid, VeilstreamError
 from veilstream.ledger.budget import (
     TRANSITIONS,
     Budget,
+    after,
     after_person,
     ancestors,
     check_child,
-    corrected,
     decide,
     define,
     fits,
@@ -46,6 +46,10 @@ class Opener(Protocol):
         self, budget: str, tenant: str, public: dict[str, Any], state: Mapping[str, Any], people: bytes
     ) -> str:
         """The reservation id that such a manifest has."""
+        ...
+
+    def signed(self, entry: Mapping[str, Any]) -> bool:
+        """Whether who wrote the entry held the ledger's key."""
         ...
 
     def authorised(self, told: Mapping[str, Any], public: Mapping[str, Any]) -> bool:
@@ -112,16 +116,14 @@ def _raised(given: Given) -> None:
 
 def _corrected(given: Given) -> None:
     before = given.state.budget
-    losses = [
-        told - have
-        for told, have in zip(
-            given.public["corrected"], before.corrected or (0,) * len(before.orders), strict=True
-        )
-    ]
-    try:
-        given.state.budget = corrected(before, losses)
-    except AccountingError:
-        raise Untrue("a correction does not add to what was spent") from None
+    told, had = given.public["corrected"], before.corrected or (0,) * len(before.orders)
+    losses = [now - then for now, then in zip(told, had, strict=True)]
+    # What is infinite already stays so, whatever is added to it.
+    if min(losses) < 0 or not (any(losses) or INFINITE in told):
+        raise Untrue("a correction does not add to what was spent")
+    given.state.budget = replace(
+        before, spent=after(before.spent, losses), corrected=tuple(told), raises=before.raises + 1
+    )
 
 
 def _frozen(given: Given) -> None:

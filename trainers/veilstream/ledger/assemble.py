@@ -8,14 +8,20 @@ from typing import Any
 
 import orjson
 
-from veilstream.contracts import JournalRecord
+from veilstream.contracts import JournalRecord, RootKey
+from veilstream.keys.derive import derive, mac
 from veilstream.ledger.chain import linked
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "seal_of"]
 
 
-def assemble(fields: Mapping[str, bytes], entry_head: str, public_head: str) -> list[JournalRecord]:
-    """Link one outbox entry to the heads of both chains of its budget.
+def assemble(
+    fields: Mapping[str, bytes], entry_head: str, public_head: str, root: RootKey
+) -> list[JournalRecord]:
+    """Link one outbox entry to the heads of both chains of its budget, and sign it with the ledger's key.
+
+    An entry's hash covers all before it, and its HMAC (`seal_of`) the hash: who has not the ledger's key can
+    neither change, add, nor take out an entry, but for cutting off the end, which the store shows.
 
     One record, or as many as its people need: parts of one sequence number, of which the last has the bitmap,
     the public event and everything else.
@@ -32,7 +38,8 @@ def assemble(fields: Mapping[str, bytes], entry_head: str, public_head: str) -> 
     records: list[JournalRecord] = []
     for number in range(count - 1):
         part = {"index": number, "of": count}
-        entry = linked(
+        entry = _signed(
+            root,
             entry_head,
             {
                 **common,
@@ -56,8 +63,19 @@ def assemble(fields: Mapping[str, bytes], entry_head: str, public_head: str) -> 
         last["part"] = {"index": count - 1, "of": count}
     if fields.get("authority"):
         last["authority"] = orjson.loads(fields["authority"])
-    records.append(JournalRecord(budget, linked(entry_head, last), linked(public_head, public), release))
+    entry = _signed(root, entry_head, last)
+    records.append(JournalRecord(budget, entry, linked(public_head, public), release))
     return records
+
+
+def seal_of(root: RootKey, entry: Mapping[str, Any]) -> str:
+    """HMAC-SHA256 over an entry's hash, under a key of the ledger's own for this purpose alone."""
+    return mac(derive(root, "ledger-entry"), "ledger-entry", str(entry["hash"])).hex()
+
+
+def _signed(root: RootKey, entry_head: str, content: dict[str, Any]) -> dict[str, Any]:
+    entry = linked(entry_head, {**content, "key_version": root.version})
+    return {**entry, "mac": seal_of(root, entry)}
 
 
 def _json(fields: Mapping[str, bytes], name: str) -> Any:

@@ -170,6 +170,7 @@ class Attempts(Helping, ABC):
                     keys.outbox,
                     keys.open(model),
                     keys.models,
+                    keys.attempts,
                 ],
                 [
                     *lease.proof,
@@ -219,6 +220,10 @@ def _not_moved(status: str, answer: list[bytes], to: str, budget: str) -> Except
         return ChargeInvalid(
             "the store was rebuilt since: the attempt may have started before",
             hint="abandon it, and charge a new attempt",
+        )
+    if status == "superseded":
+        return ChargeInvalid(
+            "a newer attempt at this window was charged", hint="abandon this one, and go on with the newest"
         )
     if status == "none":
         return ChargeInvalid("there is no such reservation of this model")

@@ -25,7 +25,7 @@ __all__ = ["backup", "read_file", "restore"]
 _BATCH = 200
 
 
-async def backup(journal: Journal, path: Path, opener: Opener) -> dict[str, int]:
+async def backup(journal: Journal, path: Path, opener: Opener, *, unsigned: bool = False) -> dict[str, int]:
     """Write the journal's entries so far, each once, to a new file (0600). Returns `budgets`, `entries`.
 
     Raises:
@@ -33,7 +33,7 @@ async def backup(journal: Journal, path: Path, opener: Opener) -> dict[str, int]
         FileExistsError: it is there already. OSError: it cannot be written.
         BrokerUnavailable, TopicMismatch.
     """
-    folded = Fold(opener)
+    folded = Fold(opener, unsigned=unsigned)
     partial = path.with_name(path.name + ".partial")
     if path.exists():
         raise FileExistsError(str(path))
@@ -52,7 +52,7 @@ async def backup(journal: Journal, path: Path, opener: Opener) -> dict[str, int]
     return {"budgets": len(folded.states), "entries": folded.entries}
 
 
-async def restore(path: Path, journal: Journal, opener: Opener) -> dict[str, int]:
+async def restore(path: Path, journal: Journal, opener: Opener, *, unsigned: bool = False) -> dict[str, int]:
     """Write a file's entries to a journal that has none, with their public events and releases.
 
     Raises:
@@ -60,7 +60,7 @@ async def restore(path: Path, journal: Journal, opener: Opener) -> dict[str, int
         LedgerDiffers: the journal has entries already.
         OSError, BrokerUnavailable, TopicMismatch.
     """
-    folded = Fold(opener)
+    folded = Fold(opener, unsigned=unsigned)
     for number, entry in enumerate(read_file(path), 1):
         try:
             folded.add(entry)

@@ -39,6 +39,7 @@ from veilstream.ledger.store import (
     meta_of,
     read_meta,
     read_path,
+    refuse_old_layout,
     store_errors,
 )
 from veilstream.telemetry.logs import emit
@@ -46,7 +47,7 @@ from veilstream.telemetry.logs import emit
 __all__ = ["Budgets"]
 
 _AMENDED = (
-    "epsilon", "caps", "limits", "spent", "raises", "exhausted", "frozen", "period", "corrected",
+    "epsilon", "caps", "spent", "raises", "exhausted", "frozen", "period", "corrected",
 )  # fmt: skip
 
 
@@ -106,6 +107,7 @@ class Budgets(Helping, ABC):
         over = parent_of(name)
         if over is not None:
             check_child(budget, (await read_meta(self.client, over))[0])
+        await refuse_old_layout(self.client, name)
         meta = meta_of(budget, buckets)
         meta |= {"acked": "0", "rebuilt": "0", "entry_head": GENESIS, "public_head": GENESIS}
         created = event(budget, 1, "created", self.now())
@@ -164,14 +166,18 @@ class Budgets(Helping, ABC):
         """Enter privacy loss outside of the ledger: `charges` units at each order, for everyone.
 
         It counts as spent by every person, so it is in the odometer and taken off everybody's cap, here and
-        in no other budget of the tree. Never undone. Returns the budget's public state.
+        in every budget above, the root's first. Undone by nothing but the end of a period. The same again
+        counts again: where an answer is lost, more is counted as spent than was, never less. Returns the
+        budget's public state.
 
         Raises:
             AccountingError: not one charge for each order.
             BudgetUnknown, KeyMissing, StoreUnavailable.
         """
-        shown = await self._amend(name, "corrected", lambda budget: corrected(budget, charges))
-        emit("budget_corrected", budget=name)
+        shown: dict[str, Any] = {}
+        for over in reversed(ancestors(name)):
+            shown = await self._amend(over, "corrected", lambda budget: corrected(budget, charges))
+            emit("budget_corrected", budget=over)
         return shown
 
     async def freeze_budget(self, name: str, on: bool = True) -> dict[str, Any]:

@@ -26,8 +26,8 @@ def canonical(value: Any) -> bytes:
 
 
 def digest(prev_hash: str, content: Mapping[str, Any]) -> str:
-    """Hash of an entry; `prev_hash` and `hash` in `content` do not count."""
-    bare = {key: value for key, value in content.items() if key not in ("prev_hash", "hash")}
+    """Hash of an entry; `prev_hash`, `hash` and `mac` in `content` do not count."""
+    bare = {key: value for key, value in content.items() if key not in ("prev_hash", "hash", "mac")}
     return hashlib.sha256(prev_hash.encode("ascii") + canonical(bare)).hexdigest()
 
 

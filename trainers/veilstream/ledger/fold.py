@@ -15,8 +15,9 @@ number are a broken journal.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from veilstream.events.codec import check
 from veilstream.events.types import JOURNAL_ENTRY
 from veilstream.ledger.applying import APPLY, Given, Opener, Untrue, created
 from veilstream.ledger.authority import AUTHORISED
-from veilstream.ledger.budget import ancestors, parent_of
+from veilstream.ledger.budget import Budget, ancestors, parent_of
 from veilstream.ledger.chain import GENESIS, canonical, digest
 from veilstream.ledger.projection import SHOWN, show
 from veilstream.ledger.state import State
@@ -42,14 +43,19 @@ class _Line:
     places: dict[tuple[int, int], int] = field(default_factory=dict)  # sequence number, part → in `hashes`
     parts: list[str] = field(default_factory=list)  # sealed people of a sequence number that is not yet whole
     dropped: set[str] = field(default_factory=set)  # hashes of parts that were never followed by their last
-    lawful: bool = False  # every change of this budget must carry its authority
+    signed: bool = False  # every entry of this budget must carry its HMAC, every change its authority
 
 
 class Fold:
-    """Takes a journal's entries in order; `states` is what they add up to."""
+    """Takes a journal's entries in order; `states` is what they add up to.
 
-    def __init__(self, opener: Opener) -> None:
+    `unsigned` lets budgets of the first version in, all or those that are named, whose entries carry no HMAC
+    up to their first that does.
+    """
+
+    def __init__(self, opener: Opener, *, unsigned: bool | Collection[str] = False) -> None:
         self._opener = opener
+        self._unsigned = unsigned
         self._lines: dict[str, _Line] = {}
         self.entries = 0  # different ones
 
@@ -108,11 +114,12 @@ class Fold:
         line.hashes.append(entry["hash"])
         self.entries += 1
         if part["index"] + 1 < part["of"]:
+            if "mac" not in entry or not self._opener.signed(entry):
+                raise _broken(name, seq, "who wrote it did not hold the ledger's key")
             line.parts.append(entry["sealed"])
             return
         state = self._apply(line, entry, public)
-        told = {key: public[key] for key in SHOWN if key in public}
-        if canonical(told) != canonical(show(state.budget)):
+        if not _shows(public, state.budget):
             raise _broken(name, seq, "the budget that it shows does not follow from the entries before it")
         state.relayed = seq
         state.entry_head = entry["hash"]
@@ -128,7 +135,9 @@ class Fold:
             if state is not None:
                 raise _broken(name, seq, "the budget is created twice")
             try:
-                return created(public, entry, self._state(parent_of(name)))
+                made = created(public, entry, self._state(parent_of(name)))
+                made.unsigned = not line.signed
+                return made
             except Untrue as untrue:
                 raise _broken(name, seq, untrue.what) from None
         if state is None:
@@ -149,22 +158,32 @@ class Fold:
         return line.state if line is not None else None
 
     def _check_authority(self, line: _Line, entry: Mapping[str, Any], public: dict[str, Any]) -> None:
-        if public["event"] not in AUTHORISED:
+        """Who wrote the entry held the ledger's key; who changed the budget by it, the operator's too."""
+        name, seq = public["budget"], public["seq"]
+        if public["event"] == "created":
+            line.signed = "mac" in entry
+            known = self._unsigned if isinstance(self._unsigned, bool) else name in self._unsigned
+            if not line.signed and not known:
+                raise JournalBroken(
+                    f"budget {name} is one of the first version, whose entries nobody signed",
+                    hint="where you know that it is so, say --unsigned: what it says is then believed",
+                )
+        if line.signed or "mac" in entry:
+            line.signed = True
+            if "mac" not in entry or not self._opener.signed(entry):
+                raise _broken(name, seq, "who wrote it did not hold the ledger's key")
+        if public["event"] not in AUTHORISED or not line.signed:
             return
         told = entry.get("authority")
-        first = public["event"] == "created"
-        line.lawful |= told is not None or (first and "layout" in (entry["state"] or {}))
-        if not line.lawful:
-            return  # a budget of before
         if told is None or not self._opener.authorised(told, public):
-            raise _broken(
-                public["budget"], public["seq"], "who changed the budget did not hold the operator's key"
-            )
+            raise _broken(name, seq, "who changed the budget did not hold the operator's key")
 
 
-def fold(entries: Iterable[Mapping[str, Any]], opener: Opener) -> dict[str, State]:
+def fold(
+    entries: Iterable[Mapping[str, Any]], opener: Opener, *, unsigned: bool | Collection[str] = False
+) -> dict[str, State]:
     """The states of all budgets in a journal. Raises JournalBroken."""
-    folded = Fold(opener)
+    folded = Fold(opener, unsigned=unsigned)
     for entry in entries:
         folded.add(entry)
     return folded.states
@@ -185,6 +204,19 @@ def _known_kind(entry: Mapping[str, Any]) -> None:
 
 
 _KIND = re.compile(r"[a-z_]{1,32}")  # what could be a kind; anything else is not repeated in an error
+
+
+def _shows(public: Mapping[str, Any], budget: Budget) -> bool:
+    """Whether an event shows this budget. What is rounded may differ by what another machine rounds."""
+    shown = show(budget)
+    told = {key: public[key] for key in SHOWN if key in public}
+    if told.keys() != shown.keys():
+        return False
+    near = all(math.isclose(told[key], shown[key], rel_tol=1e-9) for key in _ROUNDED)
+    return near and canonical({**told, **{key: shown[key] for key in _ROUNDED}}) == canonical(shown)
+
+
+_ROUNDED = ("epsilon_spent", "fraction")
 
 
 def _broken(name: str, seq: int, what: str) -> JournalBroken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from veilstream.contracts import KeyProvider, RootKey
 from veilstream.errors import BrokerUnavailable, BudgetExhausted, ChargeInvalid
 from veilstream.keys import seal
 from veilstream.ledger.attempts import Attempts
-from veilstream.ledger.budget import decide
+from veilstream.ledger.budget import Budget, decide, root_of
 from veilstream.ledger.budgets import Budgets
 from veilstream.ledger.helping import people_per_script
 from veilstream.ledger.lease import Lease
@@ -24,7 +25,7 @@ from veilstream.ledger.planning import plan_of
 from veilstream.ledger.projection import refusal_key, rfc3339
 from veilstream.ledger.refusals import TRIES, contended, refused, same_model
 from veilstream.ledger.scripts import Scripts
-from veilstream.ledger.store import Keys, attempt_field, read_attempt, store_errors, wait_for
+from veilstream.ledger.store import Keys, attempt_field, moved_to, read_attempt, store_errors, wait_for
 from veilstream.telemetry.metrics import counter
 
 __all__ = ["PEOPLE_PATH", "PEOPLE_TOPIC", "Ledger", "Reservation"]
@@ -81,10 +82,11 @@ class Ledger(Attempts, Budgets):
         self.root = root
         self.provider = provider
         self.operator = operator
-        self.by = by[:128]
+        self.by = by.encode("utf-8", "replace").decode()[:128]
         self.scripts = Scripts(client)
         self.random = random
         self._clock = clock
+        self._turns: dict[str, asyncio.Lock] = {}  # by root
         self.max_entry_bytes = max_entry_bytes
         self.replicas = replicas
 
@@ -100,19 +102,28 @@ class Ledger(Attempts, Budgets):
                 charge of the same public parameters, until the budget is raised.
             BudgetUnknown, Fenced, StoreUnavailable.
         """
+        # Taken before anything is done that takes as long as there are people: events say it outside.
+        now = self.now()
         same_model(lease, manifest.budget, manifest.model)
-        await self._refresh_path(manifest.budget)
-        path = await self.path(manifest.budget)
+        path = await self._refreshed_path(manifest.budget)
         people = validate(manifest, path[0])
         public = manifest.public()
         identity = reservation_id(
             self.root, manifest.budget, manifest.tenant, public, manifest.parent, people.packed
         )
         sealed = self._sealed(people.packed)
-        keys = Keys(manifest.budget)
+        # The store does one at a time anyway; in turn, models of one process do not tell each other `moved`.
+        async with self._turns.setdefault(root_of(manifest.budget), asyncio.Lock()):
+            return await self._in_turn(manifest, lease, identity, people, sealed, now)
+
+    async def _in_turn(
+        self, manifest: Manifest, lease: Lease, identity: str, people: People, sealed: list[bytes], now: str
+    ) -> Reservation:
+        keys, public = Keys(manifest.budget), manifest.public()
+        path = await self.path(manifest.budget)
         for _ in range(TRIES):
             decision = decide(path, manifest.charge.charges)
-            plan = plan_of(manifest, path, decision, identity, lease.epoch, self.root.version, self.now())
+            plan = plan_of(manifest, path, decision, identity, lease.epoch, self.root.version, now)
             status, answer = await self.write(
                 manifest.budget,
                 "charge",
@@ -151,15 +162,17 @@ class Ledger(Attempts, Budgets):
                     return self._charged("charged", known.answer, manifest, identity, people)
             elif status != "moved":
                 return self._charged(status, answer, manifest, identity, people)
-            path = await self.path(manifest.budget)
+            path = moved_to(path, answer) if status == "moved" else await self.path(manifest.budget)
         raise contended(manifest.budget)
 
-    async def _refresh_path(self, name: str) -> None:
-        """Begin the periods that are due, so that a charge counts in the period of its time."""
+    async def _refreshed_path(self, name: str) -> list[Budget]:
+        """Begin the periods that are due: a charge counts in the period of its time. The path before."""
         now = self.unix()
-        for budget in await self.path(name):
+        path = await self.path(name)
+        for budget in path:
             if budget.due_period(now) > budget.period:
                 await self.refresh_budget(budget.name)
+        return path
 
     def _sealed(self, packed: bytes) -> list[bytes]:
         """The people under the ledger's key, in as many parts as the journal's entries need."""

@@ -159,6 +159,8 @@ def _malformed(position: int) -> ChargeInvalid:
     return ChargeInvalid(f"the token at position {position} is not a ledger token of 24 characters")
 
 
+_LATEST = 1e11  # the year 5138
+_MOST = 2**31 - 1
 _TOKEN_CHARACTERS = 24
 _NO_VALUE = 255
 _BASE32 = np.full(256, _NO_VALUE, np.uint8)
@@ -184,18 +186,19 @@ def validate(manifest: Manifest, budget: Budget) -> People:
     if not MODEL_NAME.fullmatch(manifest.model):
         raise ChargeInvalid("a model's name is up to 128 of a-z 0-9 . _ -, the first a letter or digit")
     start, end = manifest.window
-    if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
+    if not 0 <= start < end < _LATEST:
         raise ChargeInvalid("a window is [start, end) in Unix seconds, start before end")
-    if type(manifest.attempt) is not int or manifest.attempt < 1:
+    if type(manifest.attempt) is not int or not 1 <= manifest.attempt <= _MOST:
         raise ChargeInvalid("an attempt is an integer from 1 up")
-    if manifest.parent is not None and len(manifest.parent) > 256:
+    parent = manifest.parent
+    if parent is not None and not (len(parent) <= 256 and parent.isascii()):
         raise ChargeInvalid("a parent is a release id of at most 256 characters")
     if charge.mechanism != MECHANISM:
         raise ChargeInvalid(f"the only mechanism is {MECHANISM}")
     for name in ("steps", "records_per_person"):
         value = getattr(charge, name)
-        if type(value) is not int or value < 1:
-            raise ChargeInvalid(f"{name} is an integer from 1 up")
+        if type(value) is not int or not 1 <= value <= _MOST:
+            raise ChargeInvalid(f"{name} is an integer from 1 to {_MOST}")
     for name in ("sampling_rate", "noise_multiplier", "clip_norm", "expected_batch"):
         value = getattr(charge, name)
         if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):

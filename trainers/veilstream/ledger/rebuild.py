@@ -11,6 +11,7 @@ started (it cannot be started any more: it is abandoned, and a new one is charge
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,16 +19,16 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from veilstream.contracts import Journal, KeyProvider
-from veilstream.errors import BudgetUnknown, JournalBroken, KeyMissing, LedgerDiffers
+from veilstream.contracts import Journal, KeyProvider, RootKey
+from veilstream.errors import BudgetUnknown, JournalBroken, KeyMissing, LedgerDiffers, StoreUnavailable
 from veilstream.keys import open_envelope
 from veilstream.ledger.applying import admit
-from veilstream.ledger.assemble import assemble
+from veilstream.ledger.assemble import assemble, seal_of
 from veilstream.ledger.authority import holds
 from veilstream.ledger.budget import ancestors, root_of
 from veilstream.ledger.chain import canonical
 from veilstream.ledger.fold import Fold
-from veilstream.ledger.forgotten import entry_key, forgot
+from veilstream.ledger.forgotten import entry_key, forgot, is_whole
 from veilstream.ledger.ledger import PEOPLE_PATH, PEOPLE_TOPIC, Ledger
 from veilstream.ledger.manifest import reservation_id
 from veilstream.ledger.state import State, bucket_of, document, first_difference
@@ -37,6 +38,7 @@ from veilstream.ledger.store import (
     meta_of,
     pack_units,
     read_outbox,
+    read_reservations,
     read_state,
     store_errors,
 )
@@ -62,6 +64,10 @@ class LedgerOpener:
         root = self._provider.by_id(self._provider.ledger().id, int(state["key_version"]))
         return reservation_id(root, budget, tenant, public, state["parent"], people)
 
+    def signed(self, entry: Mapping[str, Any]) -> bool:
+        root = self._provider.by_id(self._provider.ledger().id, int(entry["key_version"]))
+        return hmac.compare_digest(seal_of(root, entry), str(entry["mac"]))
+
     def authorised(self, told: Mapping[str, Any], public: Mapping[str, Any]) -> bool:
         return holds(self._provider.by_id(_OPERATOR, int(told["key_version"])), told, public)
 
@@ -78,12 +84,18 @@ async def dump(client: Redis, budget: str) -> bytes:
 
 
 async def rebuild(
-    ledger: Ledger, journal: Journal, provider: KeyProvider | None = None, *, force: bool = False
+    ledger: Ledger,
+    journal: Journal,
+    provider: KeyProvider | None = None,
+    *,
+    force: bool = False,
+    unsigned: bool = False,
 ) -> dict[str, int]:
     """Make the store's ledger from the journal. Returns `budgets` and (different) `entries`.
 
     `force` first removes every budget that the store holds, and with it what its outbox has not told the
-    journal: charges whose training cannot have started, since that waits for the journal.
+    journal: charges whose training cannot have started, since that waits for the journal. `unsigned` believes
+    budgets of the first version, whose entries carry no HMAC.
 
     Relays of before are fenced at the broker, so that none of them can write a number that the new store
     gives to another charge. Where the broker has no transactions, stop workers and relays first, and wait for
@@ -93,13 +105,16 @@ async def rebuild(
     budget is unknown), and is done again with `force`.
 
     Raises:
-        LedgerDiffers: the store holds something of a ledger already, and `force` was not given.
+        LedgerDiffers: the store holds something of a ledger already, and `force` was not given; or the
+            journal grew meanwhile, and it must be done again.
         JournalBroken: nothing was changed.
         StoreUnavailable, BrokerUnavailable, KeyMissing.
     """
-    folded = Fold(LedgerOpener(_provider(ledger, provider)))
-    end = await _fenced_and_folded(journal, folded)
     client = ledger.client
+    folded = Fold(LedgerOpener(_provider(ledger, provider)), unsigned=unsigned)
+    end = await journal.end()
+    async for entry in journal.read():
+        folded.add(entry)
     with store_errors():
         present = [key async for key in client.scan_iter(match="veil:ledger:*", count=1000)]
     if present and not force:
@@ -109,19 +124,47 @@ async def rebuild(
         )
     with store_errors():
         # The budgets' metas go first, and what was written beside the first look with the rest: without metas
-        # nothing can be charged.
+        # nothing can be charged, and without leases nothing relayed.
         await _remove(client, [key for key in present if b":meta" in key])
         await _remove(client, [key async for key in client.scan_iter(match="veil:ledger:*", count=1000)])
-        for root in sorted({root_of(name) for name in folded.states}):
-            tree = [state for name, state in folded.states.items() if root_of(name) == root]
-            # Positions of the outbox only rise; where they begin says nothing.
-            position = sum(state.relayed for state in tree)
-            await client.hset(
-                Keys(root).tree, mapping={"position": position, "acked": position, "journal": end}
+    claimed: set[str] = set()
+    try:
+        end = await _fence(journal, folded, end, claimed)
+        with store_errors():
+            for root in sorted(claimed):
+                tree = [state for name, state in folded.states.items() if root_of(name) == root]
+                # Positions of the outbox only rise; where they begin says nothing.
+                position = sum(state.relayed for state in tree)
+                await client.hset(
+                    Keys(root).tree, mapping={"position": position, "acked": position, "journal": end}
+                )
+                for state in sorted(tree, key=lambda state: state.budget.name):
+                    await _write(client, state)
+        if await journal.end() != end:
+            raise LedgerDiffers(
+                "the journal was written to while the store was made", hint="stop what runs, and do it again"
             )
-            for state in sorted(tree, key=lambda state: state.budget.name):
-                await _write(client, state)
+    finally:
+        for root in claimed:
+            await journal.release(root)
     return {"budgets": len(folded.states), "entries": folded.entries}
+
+
+async def _fence(journal: Journal, folded: Fold, end: int, claimed: set[str]) -> int:
+    """Claim every tree, and read on to an end that no relay of before can move; returns that end.
+
+    A relay that slept since the store was lost would else write a number that the new store gives away again.
+    """
+    while True:
+        new = {root_of(name) for name in folded.states} - claimed
+        for root in sorted(new):
+            await journal.claim(root)
+            claimed.add(root)
+        start, end = end, await journal.end()
+        async for entry in journal.read(start=start):
+            folded.add(entry)
+        if not new and start == end:
+            return end
 
 
 async def verify(
@@ -147,12 +190,13 @@ async def verify(
         raise BudgetUnknown(f"there is no budget {budget}")
     roots = {root_of(budget)} if budget is not None else {root_of(name) for name in names}
     trees = {root: await _snapshot(ledger, root) for root in sorted(roots)}
-    folded = Fold(opener)
+    unsigned = {name for tree in trees.values() for name, held in tree.states.items() if held.unsigned}
+    folded = Fold(opener, unsigned=unsigned)
     late: dict[tuple[str, int, int], str] = {}
     async for entry in journal.read():
         if _of_before(entry, trees, every=budget is None):
             folded.add(entry)
-        else:
+        elif is_whole(entry):
             late[entry_key(entry)] = entry["hash"]
     for name in sorted({name for name, _, _ in late if root_of(name) in trees}):
         # Numbers only rise: what came since the snapshot, the store knows of by now.
@@ -165,9 +209,10 @@ async def verify(
             raise forgot(name, now + 1)
     checked = 0
     for tree in trees.values():
-        _compare(folded, tree, late)
+        _compare(folded, tree, late, ledger.root)
         checked += len(tree.states)
     if budget is None:
+        names = await ledger.budgets()  # a budget that was created meanwhile is no difference
         for name in folded.states:
             if name not in names:
                 raise LedgerDiffers(
@@ -194,7 +239,7 @@ async def _remove(client: Redis, keys: list[bytes]) -> None:
             await pipeline.execute()
 
 
-def _compare(folded: Fold, tree: _Tree, late: Mapping[tuple[str, int, int], str]) -> None:
+def _compare(folded: Fold, tree: _Tree, late: Mapping[tuple[str, int, int], str], root_key: RootKey) -> None:
     """Raises JournalBroken, LedgerDiffers: the first difference between journal and outbox, and the store."""
     relayed: dict[str, tuple[int, str, str]] = {}
     for name, held in tree.states.items():
@@ -209,15 +254,15 @@ def _compare(folded: Fold, tree: _Tree, late: Mapping[tuple[str, int, int], str]
         relayed[name] = (
             (ends, told.entry_head, told.public_head) if told else (0, held.entry_head, held.public_head)
         )
-    heads = {name: heads for name, (_, *heads) in relayed.items()}
+    heads = {name: (entry, public) for name, (_, entry, public) in relayed.items()}
     for _position, fields in tree.waiting:
         name = fields["budget"].decode()
-        records = assemble(fields, *heads[name])
+        records = assemble(fields, *heads[name], root_key)
         for record in records:
             if late.get(entry_key(record.entry), record.entry["hash"]) != record.entry["hash"]:
                 raise forgot(name, int(fields["seq"]))
             folded.add(record.entry)
-        heads[name] = [records[-1].entry["hash"], (records[-1].public or {})["hash"]]
+        heads[name] = records[-1].entry["hash"], (records[-1].public or {})["hash"]
     if tree.pending is not None:
         plan, charges, people = tree.pending
         admit([folded.states[name] for name in ancestors(plan["budget"])], people, charges)
@@ -240,29 +285,6 @@ def _provider(ledger: Ledger, provider: KeyProvider | None) -> KeyProvider:
     if found is None:
         raise KeyMissing("reading the journal's people needs the ledger's keys", hint="give a key provider")
     return found
-
-
-async def _fenced_and_folded(journal: Journal, folded: Fold) -> int:
-    """Read the journal to an end that no relay of before can move; returns that end.
-
-    A relay that slept since the store was lost would else write a number that the new store gives away again.
-    """
-    claimed: set[str] = set()
-    end = 0
-    try:
-        while True:
-            start, end = end, await journal.end()
-            async for entry in journal.read(start=start):
-                folded.add(entry)
-            new = {root_of(name) for name in folded.states} - claimed
-            if not new and start == end:
-                return end
-            for root in sorted(new):
-                await journal.claim(root)
-                claimed.add(root)
-    finally:
-        for root in claimed:
-            await journal.release(root)
 
 
 def _of_before(entry: Mapping[str, Any], trees: Mapping[str, _Tree], *, every: bool) -> bool:
@@ -292,7 +314,8 @@ async def _snapshot(ledger: Ledger, root: str) -> _Tree:
 
     for _ in range(_SNAPSHOTS):
         before = await mark()
-        states = {name: await read_state(client, name) for name in await ledger.budgets(root)}
+        held = await read_reservations(client, root)
+        states = {name: await read_state(client, name, held) for name in await ledger.budgets(root)}
         waiting = await read_outbox(client, root, int(before[0][1] or 0))
         plan, charges, done = before[1]
         with store_errors():
@@ -302,7 +325,7 @@ async def _snapshot(ledger: Ledger, root: str) -> _Tree:
             if plan:
                 pending = orjson.loads(plan), tuple(map(int, charges.split(b","))), people[: int(done)]
             return _Tree(states, waiting, pending)
-    raise LedgerDiffers(
+    raise StoreUnavailable(
         f"the budgets of {root} change faster than they can be read", hint="verify when fewer workers run"
     )
 
@@ -355,6 +378,7 @@ async def _write(client: Redis, state: State) -> None:
         "rebuilt": str(state.relayed),
         "entry_head": state.entry_head,
         "public_head": state.public_head,
+        "unsigned": "1" if state.unsigned else "0",
     }
     await client.sadd(BUDGETS, name)
     await client.hset(keys.meta, mapping=meta)  # type: ignore[arg-type]

@@ -50,6 +50,7 @@ class State:
     open: set[str] = field(default_factory=set)  # reservations that are neither committed nor abandoned
     refusals: dict[str, int] = field(default_factory=dict)  # refusal_key: raises when it was refused
     models: dict[str, dict[str, Any]] = field(default_factory=dict)  # model: state at its last commit
+    unsigned: bool = False  # of the first version: its first entries carry no HMAC
     owed: dict[str, bytes] = field(
         default_factory=dict
     )  # charges of budgets below, whose own entry is not there

@@ -48,12 +48,15 @@ __all__ = [
     "durability",
     "members",
     "meta_of",
+    "moved_to",
     "pack_units",
     "read_attempt",
     "read_meta",
     "read_outbox",
     "read_path",
+    "read_reservations",
     "read_state",
+    "refuse_old_layout",
     "store_errors",
     "unpack_units",
     "wait_for",
@@ -199,7 +202,6 @@ def meta_of(budget: Budget, buckets: int) -> dict[str, str]:
         "orders": _joined(budget.orders),
         "mode": budget.mode,
         "caps": _joined(budget.caps),
-        "limits": _joined(budget.limits),
         "spent": _joined(budget.spent),
         "seq": str(budget.seq),
         "raises": str(budget.raises),
@@ -236,6 +238,12 @@ def budget_of(name: str, meta: Mapping[str, str]) -> Budget:
     )
 
 
+def moved_to(path: Sequence[Budget], answer: Sequence[Any]) -> list[Budget]:
+    """The path's budgets as a script that answered `moved` has seen them: their metas, field and value."""
+    metas = (dict(zip(meta[::2], meta[1::2], strict=True)) for meta in answer)
+    return [budget_of(budget.name, _text(meta)) for budget, meta in zip(path, metas, strict=True)]
+
+
 async def read_meta(client: Redis, name: str) -> tuple[Budget, dict[str, str]]:
     """A budget and its raw meta hash.
 
@@ -246,6 +254,17 @@ async def read_meta(client: Redis, name: str) -> tuple[Budget, dict[str, str]]:
     return (await read_path(client, (name,)))[0]
 
 
+async def refuse_old_layout(client: Redis, name: str) -> None:
+    """Raises LedgerDiffers where the store holds this budget as an earlier version kept it."""
+    with store_errors():
+        if not await client.exists(f"veil:ledger:{{{name}}}:meta"):
+            return
+    raise LedgerDiffers(
+        "the store was written by an earlier version of veilstream, and is kept otherwise today",
+        hint="stop what runs, and make it again: `veilstream ledger rebuild --force --unsigned`",
+    )
+
+
 async def read_path(client: Redis, names: Sequence[str]) -> list[tuple[Budget, dict[str, str]]]:
     """Several budgets of one tree, as `read_meta`, in one round trip; not of one moment."""
     with store_errors():
@@ -253,16 +272,12 @@ async def read_path(client: Redis, names: Sequence[str]) -> list[tuple[Budget, d
             for name in names:
                 pipeline.hgetall(Keys(name).meta)
             found = [_text(answer) for answer in await pipeline.execute()]
-        for name, meta in zip(names, found, strict=True):
-            if not meta and await client.exists(f"veil:ledger:{{{name}}}:meta"):
-                raise LedgerDiffers(
-                    "the store was written by an earlier version of veilstream, and is kept otherwise today",
-                    hint="stop what runs, and make it again: `veilstream ledger rebuild --force`",
-                )
-            if not meta:
-                raise BudgetUnknown(
-                    f"there is no budget {name}", hint="`veilstream budget list` names those there are"
-                )
+    for name, meta in zip(names, found, strict=True):
+        if not meta:
+            await refuse_old_layout(client, name)
+            raise BudgetUnknown(
+                f"there is no budget {name}", hint="`veilstream budget list` names those there are"
+            )
     return [(budget_of(name, meta), meta) for name, meta in zip(names, found, strict=True)]
 
 
@@ -278,8 +293,31 @@ async def read_outbox(
     ]
 
 
-async def read_state(client: Redis, name: str) -> State:
-    """Everything of a budget. Not one moment's: the caller compares `seq` and `relayed` before and after."""
+async def read_reservations(client: Redis, root: str) -> dict[str, Attempt]:
+    """Every reservation of a tree, by id."""
+    keys = Keys(root)
+    found: dict[str, Attempt] = {}
+    with store_errors():
+        identities = [key.rsplit(":", 1)[1] async for key in _scan(client, keys.reservation("*"))]
+        for first in range(0, len(identities), 1000):
+            async with client.pipeline(transaction=False) as pipeline:
+                for identity in identities[first : first + 1000]:
+                    pipeline.hgetall(keys.reservation(identity))
+                answers = await pipeline.execute()
+            for identity, answer in zip(identities[first : first + 1000], answers, strict=True):
+                attempt = _attempt(answer)
+                if attempt is not None:
+                    found[identity] = attempt
+    return found
+
+
+async def read_state(client: Redis, name: str, reservations: Mapping[str, Attempt] | None = None) -> State:
+    """Everything of a budget. Not one moment's: the caller compares `seq` and `relayed` before and after.
+
+    `reservations` are those of its tree, where the caller has read them.
+    """
+    if reservations is None:
+        reservations = await read_reservations(client, root_of(name))
     budget, meta = await read_meta(client, name)
     keys = Keys(name)
     state = State(
@@ -288,6 +326,8 @@ async def read_state(client: Redis, name: str) -> State:
         relayed=int(meta["acked"]),
         entry_head=meta["entry_head"],
         public_head=meta["public_head"],
+        unsigned=meta.get("unsigned") == "1",
+        reservations={key: attempt for key, attempt in reservations.items() if attempt.budget == name},
     )
     with store_errors():
         prefix = keys.people(budget.period)
@@ -300,16 +340,6 @@ async def read_state(client: Redis, name: str) -> State:
         state.attempts = {k: int(v) for k, v in _text(await client.hgetall(keys.attempts)).items()}
         for model in {field.split("|")[0] for field in state.attempts}:
             state.open |= await members(client, keys.open(model))
-        identities = [key.rsplit(":", 1)[1] async for key in _scan(client, keys.reservation("*"))]
-        for first in range(0, len(identities), 1000):
-            async with client.pipeline(transaction=False) as pipeline:
-                for identity in identities[first : first + 1000]:
-                    pipeline.hgetall(keys.reservation(identity))
-                answers = await pipeline.execute()
-            for identity, answer in zip(identities[first : first + 1000], answers, strict=True):
-                attempt = _attempt(answer)
-                if attempt is not None and attempt.budget == name:
-                    state.reservations[identity] = attempt
         state.refusals = {k: int(v) for k, v in _text(await client.hgetall(keys.refusals)).items()}
         state.models = {k: orjson.loads(v) for k, v in _text(await client.hgetall(keys.models)).items()}
     return state

@@ -15,7 +15,7 @@ import torch
 
 from veilstream.contracts import KeyProvider
 from veilstream.dp.params import StepParams
-from veilstream.errors import BrokerUnavailable, Fenced
+from veilstream.errors import BrokerUnavailable, Fenced, StoreUnavailable
 from veilstream.events.cloudevents import now
 from veilstream.ledger import Lease, Ledger, Manifest, Reservation
 from veilstream.settings import Settings
@@ -33,6 +33,7 @@ __all__ = ["Attempt", "Context"]
 State = dict[str, Any]
 
 _ACKNOWLEDGE_SECONDS = 60.0
+_POLL_SECONDS = 0.2
 _FINISH_SECONDS = 10.0  # told to stop, an attempt has so long to finish; then it is abandoned
 _PROGRESS_LINES = 4  # log lines of a window
 
@@ -152,7 +153,7 @@ class Attempt:
             epsilon_spent=self._reservation.epsilon_spent,
         )
         # The commit stands; a journal that is late only delays the next window.
-        with suppress(BrokerUnavailable):
+        with suppress(BrokerUnavailable, StoreUnavailable):
             await context.ledger.wait_acknowledged(worker.budget, seq, _ACKNOWLEDGE_SECONDS)
 
     def _read_parent(self) -> dict[str, torch.Tensor] | None:
@@ -171,8 +172,9 @@ class Attempt:
         """Wait for the journal as long as it takes: the charge is made, and leaving would waste it."""
         context = self._context
         while not context.fenced.is_set():
-            with suppress(BrokerUnavailable):
+            with suppress(BrokerUnavailable, StoreUnavailable):
                 return await context.ledger.wait_acknowledged(self._worker.budget, self._reservation.seq, 1.0)
+            await asyncio.sleep(_POLL_SECONDS)
             if context.stop.is_set():
                 raise Cancelled
         raise context.lost()

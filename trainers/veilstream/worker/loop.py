@@ -26,6 +26,7 @@ from typing import Any, Literal, TypeVar
 
 from aiokafka.structs import ConsumerRecord
 
+from veilstream.accounting import window_charges
 from veilstream.contracts import KeyProvider
 from veilstream.dp.params import StepParams
 from veilstream.errors import (
@@ -39,6 +40,7 @@ from veilstream.errors import (
 )
 from veilstream.keys.derive import derive
 from veilstream.ledger import Charge, Lease, Ledger, Manifest, Reservation
+from veilstream.ledger.budget import decide
 from veilstream.settings import Settings
 from veilstream.telemetry.logs import emit
 from veilstream.telemetry.metrics import counter, gauge
@@ -147,7 +149,9 @@ class Worker:
                         return "stopped"
                 except BudgetExhausted as error:
                     emit("window_refused", budget=self._worker.budget, reason=error.code)
-                    return "exhausted"
+                    if await self._room_again():
+                        continue
+                    return "stopped" if self._stop.is_set() else "exhausted"
                 self._retry = None
                 self.released += 1
             return "windows"
@@ -157,6 +161,28 @@ class Worker:
                 await keeping
             with suppress(VeilstreamError):
                 await self._ledger.release(self._lease)
+
+    async def _room_again(self) -> bool:
+        """Wait where room comes by itself: with the next period, or when a budget is no longer frozen.
+
+        False where it never will, or when told to stop.
+        """
+        worker = self._worker
+        window = (worker.sampling_rate, worker.noise_multiplier, worker.steps)
+        while not self._stop.is_set():
+            path = await self._patiently(lambda: self._ledger.path(worker.budget))
+            decision = decide(path, window_charges(path[0].orders, *window))
+            full = next((budget for budget in path if budget.name == decision.at), None)
+            if full is None or full.due_period(self._clock()) > full.period:
+                return True
+            if not full.frozen and full.refresh_seconds is None:
+                return False
+            if self._fenced.is_set():
+                raise self._context.lost()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._stop.wait()
+        return False
 
     # The lease
 
@@ -239,10 +265,10 @@ class Worker:
         times = Timetable.of(sealed_at, self._free_at, self._worker.publish_seconds)
         people, ends, positions = await self._patiently(read)
         gauge("window_people", model=self._worker.model).set(len(people.people()))
+        manifest = await self._manifest(state, window, people)  # takes as long as there are people: before
         await until(times.charge_at, self._clock, self._stop, self._fenced)
         if self._stop.is_set():
             return False
-        manifest = await self._manifest(state, window, people)
         reservation = await self._patiently(lambda: self._ledger.charge(manifest, self._lease))
         emit(
             "window_charged",

@@ -93,7 +93,8 @@ async def _run(
     await ledger.budget(settings.worker.budget)
     await ensure_topics(settings.kafka)
     async with KafkaJournal(settings.kafka) as journal:
-        relay = Relay(ledger, journal, owner=f"{ROLE}@{socket.gethostname()}/{os.getpid()}")
+        root = settings.worker.budget.partition("/")[0]
+        relay = Relay(ledger, journal, owner=f"{ROLE}@{socket.gethostname()}/{os.getpid()}", own=root)
         enough = asyncio.Event()
         relaying = asyncio.create_task(relay.run(enough))
         loading = asyncio.create_task(asyncio.to_thread(MiniLM))

@@ -184,7 +184,7 @@ def correct(
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Enter a release made outside of the ledger: everyone counts as having spent it. Never undone."""
+    """Enter a release made outside of the ledger: everyone counts as having spent it, here and above."""
     corrected = run(_correct(name, sampling_rate, noise_multiplier, steps, by))
     print_json(corrected) if json else typer.echo(
         f"budget {name}: ε spent is now {corrected['epsilon_spent']:.3f} of {corrected['epsilon']:g}"

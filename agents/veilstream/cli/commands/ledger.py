@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="The ledger: what was paid, by whom, and the proof.")
 
 
+Unsigned = Annotated[
+    bool,
+    typer.Option("--unsigned", help="Believe budgets of the first version, whose entries nobody signed."),
+]
+
+
 @app.command()
 def show(budget: Annotated[str, typer.Argument(help="Name of the budget.")], json: Json = False) -> None:
     """A budget's state and its public events."""
@@ -99,11 +105,12 @@ async def _tell(current: Settings, signal: dict[str, Any]) -> None:
 @app.command()
 def backup(
     file: Annotated[Path, typer.Argument(help="File to write; it must not be there.", dir_okay=False)],
+    unsigned: Unsigned = False,
     json: Json = False,
 ) -> None:
     """Write the journal to a file, checked. People stay encrypted: back up the key folder apart from it."""
     try:
-        report = run(_backup(file))
+        report = run(_backup(file, unsigned))
     except FileExistsError:
         raise typer.BadParameter("the file is there already: name another", param_hint="FILE") from None
     print_json(report) if json else typer.echo(
@@ -111,7 +118,7 @@ def backup(
     )
 
 
-async def _backup(file: Path) -> dict[str, Any]:
+async def _backup(file: Path, unsigned: bool) -> dict[str, Any]:
     from veilstream.ledger import LedgerOpener
     from veilstream.ledger import backup as write
     from veilstream.transport import KafkaJournal
@@ -119,22 +126,25 @@ async def _backup(file: Path) -> dict[str, Any]:
     current = settings()
     async with open_ledger(current) as (_, relay):
         await relay.drain()
-    return await write(KafkaJournal(current.kafka), file, LedgerOpener(key_provider(current)))
+    return await write(
+        KafkaJournal(current.kafka), file, LedgerOpener(key_provider(current)), unsigned=unsigned
+    )
 
 
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(help="What `backup` wrote.", exists=True, dir_okay=False)],
+    unsigned: Unsigned = False,
     json: Json = False,
 ) -> None:
     """Write a backup to a journal that is empty. `veilstream ledger rebuild` then makes the store from it."""
-    report = run(_restore(file))
+    report = run(_restore(file, unsigned))
     print_json(report) if json else typer.echo(
         f"restored: {report['budgets']} budgets, {report['entries']} entries; now `veilstream ledger rebuild`"
     )
 
 
-async def _restore(file: Path) -> dict[str, Any]:
+async def _restore(file: Path, unsigned: bool) -> dict[str, Any]:
     from veilstream.ledger import LedgerOpener
     from veilstream.ledger import restore as write
     from veilstream.transport import KafkaJournal, ensure_topics
@@ -142,7 +152,7 @@ async def _restore(file: Path) -> dict[str, Any]:
     current = settings()
     await ensure_topics(current.kafka)
     async with KafkaJournal(current.kafka) as journal:
-        return await write(file, journal, LedgerOpener(key_provider(current)))
+        return await write(file, journal, LedgerOpener(key_provider(current)), unsigned=unsigned)
 
 
 @app.command()
@@ -150,16 +160,17 @@ def rebuild(
     force: Annotated[
         bool, typer.Option("--force", help="Replace what the store holds of the ledger.")
     ] = False,
+    unsigned: Unsigned = False,
     json: Json = False,
 ) -> None:
     """Make the store's ledger again from the journal."""
-    report = run(_rebuild(force))
+    report = run(_rebuild(force, unsigned))
     print_json(report) if json else typer.echo(
         f"rebuilt: {report['budgets']} budgets from {report['entries']} entries"
     )
 
 
-async def _rebuild(force: bool) -> dict[str, Any]:
+async def _rebuild(force: bool, unsigned: bool) -> dict[str, Any]:
     from veilstream.ledger import Ledger
     from veilstream.ledger import rebuild as make_again
     from veilstream.transport import KafkaJournal
@@ -168,4 +179,4 @@ async def _rebuild(force: bool) -> dict[str, Any]:
     provider = key_provider(current)
     async with open_store(current) as store:
         ledger = Ledger(store, provider.ledger(), provider=provider)
-        return await make_again(ledger, KafkaJournal(current.kafka), provider, force=force)
+        return await make_again(ledger, KafkaJournal(current.kafka), provider, force=force, unsigned=unsigned)

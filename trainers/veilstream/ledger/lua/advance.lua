@@ -5,7 +5,7 @@ local pending = redis.call('HMGET', KEYS[2], 'plan', 'charges', 'chunk', 'done',
 if not pending[1] then return { 'none' } end
 local plan, chunk, done = cjson.decode(pending[1]), tonumber(pending[3]), tonumber(pending[4])
 local levels = levels_of(plan)
-if not levels then return { 'none' } end -- the store is being made anew
+if not levels then return { 'gone' } end -- a rebuild was broken off
 local tokens = redis.call('GETRANGE', KEYS[3], done, done + chunk - 1)
 local bits = pending[5] .. charge_people(tokens, levels, split(pending[2]), numbers(pending[2]))
 done = done + #tokens

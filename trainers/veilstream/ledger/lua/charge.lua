@@ -31,7 +31,11 @@ if told and tonumber(told) == raises then return { 'refused' } end -- told alrea
 
 local plan = cjson.decode(ARGV[11])
 for l, meta in ipairs(metas) do
-  if meta[1] ~= plan.levels[l].seq then return { 'moved' } end
+  if meta[1] ~= plan.levels[l].seq then -- with what it is now, so that nobody need ask
+    local now = { 'moved' }
+    for k = 9, #KEYS do now[#now + 1] = redis.call('HGETALL', KEYS[k]) end
+    return now
+  end
 end
 
 -- The odometers, decided anew: what the plan says must be what is true here.

@@ -72,12 +72,14 @@ local function charge_people(tokens, levels, words, charges)
   return table.concat(bits)
 end
 
--- The levels of a plan, with what their metas say of people's limits; nil where a budget is gone.
+-- The levels of a plan, with what their metas say of people's limits: the caps, less what everyone counts as
+-- having spent. nil where a budget is gone.
 local function levels_of(plan)
   for _, level in ipairs(plan.levels) do
-    local meta = redis.call('HMGET', level.meta, 'limits', 'buckets')
+    local meta = redis.call('HMGET', level.meta, 'caps', 'buckets', 'corrected')
     if not meta[1] then return nil end
     level.limits, level.buckets = numbers(meta[1]), tonumber(meta[2])
+    for j, loss in ipairs(numbers(meta[3])) do level.limits[j] = level.limits[j] - loss end
   end
   return plan.levels
 end

@@ -1,5 +1,5 @@
 -- Start, commit or abandon an attempt: state, model pointer, sequence and outbox together.
--- KEYS: 1 tree, 2 pending, 3 meta, 4 lease, 5 reservation, 6 outbox, 7 open, 8 models
+-- KEYS: 1 tree, 2 pending, 3 meta, 4 lease, 5 reservation, 6 outbox, 7 open, 8 models, 9 attempts
 -- ARGV: 1 epoch, 2 owner, 3 seq that the event was made for, 4 states it may come from, 5 new state,
 --   6 mark of this call, 7 event, 8 reservation id, 9 model, 10 state of the entry, 11 release card or '',
 --   12 release id or '', 13 model's state or '', 14 budget
@@ -20,6 +20,11 @@ if ARGV[5] == 'started' then
   -- Nobody can know whether an attempt had started in a store that was lost.
   if tonumber(known[2]) <= tonumber(meta[3]) then return { 'rebuilt' } end
   if tonumber(known[2]) > tonumber(meta[2]) then return { 'unacknowledged' } end
+  -- A newer attempt at the same window was charged: this one is over, whatever became of it.
+  local own = redis.call('HMGET', KEYS[5], 'attempt', 'start', 'end')
+  if redis.call('HGET', KEYS[9], ARGV[9] .. '|' .. own[2] .. '|' .. own[3]) ~= own[1] then
+    return { 'superseded' }
+  end
 end
 if meta[1] ~= ARGV[3] then return { 'moved' } end
 
