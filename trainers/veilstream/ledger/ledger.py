@@ -113,14 +113,24 @@ class Ledger(Attempts, Budgets):
         )
         sealed = self._sealed(people.packed)
         # The store does one at a time anyway; in turn, models of one process do not tell each other `moved`.
-        async with self._turns.setdefault(root_of(manifest.budget), asyncio.Lock()):
-            return await self._in_turn(manifest, lease, identity, people, sealed, now)
+        turn = self._turns.setdefault(root_of(manifest.budget), asyncio.Lock())
+        waits = turn.locked()
+        async with turn:
+            if waits:  # others have changed it since
+                path = await self.path(manifest.budget)
+            return await self._in_turn(manifest, lease, path, identity, people, sealed, now)
 
     async def _in_turn(
-        self, manifest: Manifest, lease: Lease, identity: str, people: People, sealed: list[bytes], now: str
+        self,
+        manifest: Manifest,
+        lease: Lease,
+        path: list[Budget],
+        identity: str,
+        people: People,
+        sealed: list[bytes],
+        now: str,
     ) -> Reservation:
         keys, public = Keys(manifest.budget), manifest.public()
-        path = await self.path(manifest.budget)
         for _ in range(TRIES):
             decision = decide(path, manifest.charge.charges)
             plan = plan_of(manifest, path, decision, identity, lease.epoch, self.root.version, now)
@@ -166,13 +176,13 @@ class Ledger(Attempts, Budgets):
         raise contended(manifest.budget)
 
     async def _refreshed_path(self, name: str) -> list[Budget]:
-        """Begin the periods that are due: a charge counts in the period of its time. The path before."""
+        """The path, after the periods that are due have begun: a charge counts in the period of its time."""
         now = self.unix()
         path = await self.path(name)
-        for budget in path:
-            if budget.due_period(now) > budget.period:
-                await self.refresh_budget(budget.name)
-        return path
+        due = [budget for budget in path if budget.due_period(now) > budget.period]
+        for budget in due:
+            await self.refresh_budget(budget.name)
+        return await self.path(name) if due else path
 
     def _sealed(self, packed: bytes) -> list[bytes]:
         """The people under the ledger's key, in as many parts as the journal's entries need."""
