@@ -86,6 +86,31 @@ def test_refused_and_exhausted_are_critical_and_fire_once() -> None:
     ]
 
 
+def test_a_refusal_after_one_that_was_resolved_is_told_again() -> None:
+    """A freeze above refuses, a charge goes through, and then there is no room: two refusals, two alerts."""
+    alerts, _ = run(
+        [
+            budget_event(1, "created", 0.0),
+            budget_event(2, "refused", 0.0, reason="frozen", at="demo/above"),
+            budget_event(3, "charged", 0.3),
+            budget_event(4, "refused", 0.3, reason="no_room"),
+            budget_event(5, "corrected", 0.4, corrected=[10**8]),
+            budget_event(6, "refused", 0.4, reason="no_room"),
+        ]
+    )
+    assert brief(alerts) == [
+        ("budget-refused", None, "critical", "firing"),
+        ("budget-refused", None, "critical", "resolved"),
+        ("budget-refused", None, "critical", "firing"),
+    ]
+    assert alerts[0]["fingerprint"] != alerts[2]["fingerprint"]
+
+
+def test_a_correction_ends_nothing() -> None:
+    alerts, _ = run([budget_event(1, "exhausted", 0.9), budget_event(2, "corrected", 0.96, corrected=[1])])
+    assert ("budget-exhausted", None, "critical", "resolved") not in brief(alerts)
+
+
 def test_a_raise_resolves_what_it_frees_and_keeps_what_still_holds() -> None:
     alerts, _ = run(
         [

@@ -25,6 +25,7 @@ NOW = 1_800_000_000.0
         (["budget="], "1 to 200"),
         (["budget=" + "a" * 201], "1 to 200"),
         (["budget=a", "budget=b"], "twice"),
+        (["severity=warn"], "info, warning, critical"),
     ],
 )
 def test_matchers_that_are_none(texts: list[str], said: str) -> None:

@@ -84,7 +84,7 @@ class Mailbox:
                 while line := stream.readline().decode().strip():
                     mailbox.log.append((line, safe))
                     verb = line.split()[0].upper()
-                    said = mailbox.answers.get(verb)
+                    said = mailbox.answers.get(verb) or mailbox.answers.get(line)
                     if said is not None and verb != "DATA":
                         say(said)
                     elif verb == "EHLO":
@@ -199,6 +199,14 @@ async def test_what_the_server_says_is_sorted_and_its_words_are_not_shown(
         await sender.deliver(alert())
     assert answer.partition(" ")[2] not in str(caught.value)
     assert "example.org" not in str(caught.value)
+
+
+async def test_who_has_it_does_not_get_it_again_for_another_who_is_refused(
+    mailbox: Mailbox, certificate: Path
+) -> None:
+    mailbox.answers["RCPT TO:<b@example.org>"] = "550 nobody here"
+    await sink(mailbox, certificate).deliver(alert())
+    assert len(mailbox.mails) == 1
 
 
 async def test_no_text_begins_another_header(mailbox: Mailbox, certificate: Path) -> None:

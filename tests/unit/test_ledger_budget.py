@@ -89,7 +89,7 @@ def test_the_odometer_refuses_in_its_mode_only() -> None:
     full = budget((10,), (8,))
     refused = decide([full], (3,))
     assert (refused.admitted, refused.at, refused.reason) == (False, "b", "no_room")
-    assert (refused.steps[0].after.spent, refused.steps[0].exhausts) == ((8,), True)
+    assert (refused.steps[0].after.spent, refused.steps[0].exhausts) == ((8,), False)
     going_on = decide([replace(full, mode="individual")], (3,))
     assert (going_on.admitted, going_on.steps[0].after.spent) == (True, (11,))
 
@@ -111,7 +111,7 @@ def test_a_path_pays_at_every_budget_or_at_none() -> None:
     refused = decide([leaf, root], (4,))
     assert (refused.admitted, refused.at, refused.reason) == (False, "r", "no_room")
     assert [step.after.spent for step in refused.steps] == [(2,), (17,)]
-    assert [step.exhausts for step in refused.steps] == [False, True]
+    assert [step.exhausts for step in refused.steps] == [False, False]
 
 
 def test_a_frozen_budget_above_admits_nothing() -> None:

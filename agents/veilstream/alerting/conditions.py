@@ -95,7 +95,7 @@ def begins(rule: Rule, budget: Budget, event: Event | None, charge: float, time:
             yield Found((rule.name, None, None), rule.severity or "critical", True, {})
     elif isinstance(rule, Refused):
         if event["event"] == "refused":
-            yield Found((rule.name, None, None), rule.severity or "critical", True, _refused(event))
+            yield Found((rule.name, None, None), rule.severity or "critical", False, _refused(event))
     elif isinstance(rule, Frozen):
         if shown.frozen:
             yield Found((rule.name, None, None), rule.severity or "warning", False, {})

@@ -6,7 +6,7 @@ A record that this code does not know must not stop the ones it knows: the ledge
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -116,9 +116,9 @@ def _skipped(metric: str, log: str, record: ConsumerRecord, error: RecordInvalid
 
 
 def _burned(event: Mapping[str, Any], state: State) -> None:
-    """Count what a charge took of the budget. A new limit moves the fraction too, but nobody spent that."""
+    """Count what charges took of the budget. A new limit moves the fraction too, and so does a correction."""
     before = state.budget(event["budget"]).shown
-    if before is not None and event["event"] not in LIMIT_EVENTS:
+    if before is not None and event["event"] not in (*LIMIT_EVENTS, "corrected"):
         took = max(0.0, event["fraction"] - before.fraction)
         metrics.counter("budget_burned", budget=event["budget"]).inc(took)
 
@@ -137,10 +137,30 @@ def show(event: Mapping[str, Any]) -> None:
     """Set the public gauges to what an event says of its budget."""
     for field, gauge in _gauges(event["budget"]):
         gauge.set(event[field])
+    frozen, refresh = _terms(event["budget"])
+    frozen.set(bool(event.get("frozen")))
+    if "refresh_seconds" in event:
+        refresh().set(event["refresh_seconds"])
+    _info(event["budget"], event["tenant"], event.get("parent", ""), event["mode"])
+
+
+@lru_cache(maxsize=100_000)
+def _terms(budget: str) -> tuple[Gauge, Callable[[], Gauge]]:
+    """Whether it is frozen, and the length of its period, which a budget for a lifetime does not show."""
+    metrics.counter("budget_burned", budget=budget)  # there from the beginning: the first charge shows
+    return metrics.gauge("budget_frozen", budget=budget), lambda: metrics.gauge(
+        "budget_refresh_seconds", budget=budget
+    )
+
+
+@lru_cache(maxsize=100_000)
+def _info(budget: str, tenant: str, parent: str, mode: str) -> None:
+    metrics.gauge("budget_info", budget=budget, tenant=tenant, parent=parent, mode=mode).set(1)
 
 
 def forget() -> None:
     """Remove the public gauges: a member that lost the partition must not show how things were."""
-    for name in _GAUGES:
+    for name in (*_GAUGES, "budget_frozen", "budget_refresh_seconds", "budget_info"):
         metrics.gauge(name).clear()
-    _gauges.cache_clear()
+    for cached in (_gauges, _terms, _info):
+        cached.cache_clear()

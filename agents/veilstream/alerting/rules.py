@@ -209,7 +209,7 @@ def _step(before: Budget, event: Event, rules: RuleSet, moment: int) -> tuple[Bu
             ratio = fraction / before.shown.fraction
             history = history.scaled(ratio)
             models = Map((model, one.scaled(ratio)) for model, one in models.items())
-        elif not limit:
+        elif not limit and kind != "corrected":  # entered by hand: no pace
             charge = max(0.0, fraction - before.shown.fraction)
     if charge > 0:
         history = history.add(clock, charge)
@@ -226,7 +226,7 @@ def _step(before: Budget, event: Event, rules: RuleSet, moment: int) -> tuple[Bu
         clock=clock,
         shown=_shown(event),
         charged=before.charged or charge > 0 or kind == "charged",
-        stopped=kind == "exhausted" or (before.stopped and not limit),
+        stopped=kind == "exhausted" or (before.stopped and not limit and kind != "charged"),
         open=before.open,
         history=history,
         models=models,

@@ -25,6 +25,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from veilstream.alerting.ruleparse import SEVERITIES
 from veilstream.errors import SettingInvalid, SilenceInvalid
 from veilstream.events import types
 from veilstream.events.codec import check
@@ -148,6 +149,8 @@ def parse_matchers(texts: Sequence[str]) -> Matcher:
             raise SilenceInvalid(f"{field} is matched twice", hint="make two silences for two patterns")
         if not 1 <= len(glob) <= _LONGEST_PATTERN:
             raise SilenceInvalid(f"{field}: a pattern has 1 to {_LONGEST_PATTERN} characters")
+        if field == "severity" and not any(fnmatch.fnmatchcase(one, glob) for one in SEVERITIES):
+            raise SilenceInvalid(f"severity: got {glob!r:.40}; takes {', '.join(SEVERITIES)}, or a pattern")
         found[field] = (glob,)
     if not found:
         raise SilenceInvalid("a silence needs a matcher: budget='*' silences everything, if that is meant")

@@ -19,7 +19,7 @@ from veilstream.alerting.persistent import Map
 
 __all__ = ["LIMIT_EVENTS", "Budget", "Condition", "Odometer", "State", "Watch", "WatchKey"]
 
-LIMIT_EVENTS = frozenset({"created", "raised", "refreshed", "corrected"})
+LIMIT_EVENTS = frozenset({"created", "raised", "refreshed"})
 """Events after which a budget's room is another: each begins an epoch, in which a rule may fire once."""
 
 Condition = tuple[str, float | None, str | None]

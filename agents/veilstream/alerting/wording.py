@@ -59,7 +59,8 @@ def _firing(
         goes_on = (
             "Training goes on only for people who have room left of their own."
             if individual
-            else "No further model is trained or released under it until it is raised."
+            else "Windows that cost as much are refused until it is raised or its next period begins; "
+            "cheaper ones may still fit."
         )
         return (
             f"Budget {budget} is exhausted",

@@ -204,6 +204,7 @@ EVENTS: dict[str, Event] = {
             "The clock is before a time that alerting saw; what depends on time waits until it is past it.",
             ("seconds",),
         ),
+        Event("recipients_refused", "A mail server refused some recipients.", ("sink", "count")),
         Event("sink_failed", "A sink did not take an alert.", ("sink", "error_type", "attempt")),
         Event(
             "sink_refused", "A sink will never take an alert; it is given up there.", ("sink", "fingerprint")

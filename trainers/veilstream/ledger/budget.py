@@ -21,9 +21,10 @@ and over k periods it is (kε, kδ). Below a parent for a lifetime, the parent's
 **A correction** is privacy loss outside of the ledger that an operator enters: everyone counts as having
 spent it. It is in the odometer, and taken off everybody's cap.
 
-**Exhausted** is said once: when, after a charge, the odometer has no room for *the same charge again*, or
-when a charge is refused. A raise makes it possible again. It depends on public parameters alone, and so do
-the shares (`THRESHOLDS`) of which the ledger says that a charge has reached them.
+**Exhausted** is said once: when, after a charge, the odometer has no room for *the same charge again*. A
+raise makes it possible again. (A charge that is refused tells of itself, not of the budget: cheaper ones may
+fit.) It depends on public parameters alone, and so do the shares (`THRESHOLDS`) of which the ledger says that
+a charge has reached them.
 """
 
 from __future__ import annotations
@@ -329,14 +330,11 @@ def decide(path: Sequence[Budget], charges: Sequence[int]) -> Decision:
     Refused at the first budget (from the charged one up) that is frozen, or that is in mode `odometer` and
     whose odometer has no room.
     """
-    for place, budget in enumerate(path):
+    for budget in path:
         if budget.frozen:
             return Decision(False, tuple(Step(b) for b in path), budget.name, "frozen")
         if budget.mode == "odometer" and not has_room(budget.spent, charges, budget.caps):
-            steps = tuple(
-                Step(b, exhausts=number == place and not b.exhausted) for number, b in enumerate(path)
-            )
-            return Decision(False, steps, budget.name, "no_room")
+            return Decision(False, tuple(Step(b) for b in path), budget.name, "no_room")
     return Decision(True, tuple(_charged(budget, charges) for budget in path))
 
 

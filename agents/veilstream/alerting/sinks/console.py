@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, TextIO
 
@@ -27,14 +28,33 @@ class ConsoleSink:
     def __init__(self, stream: TextIO | None = None, *, timeout_seconds: float = 5.0) -> None:
         self._stream = stream or sys.stderr
         self._timeout_seconds = timeout_seconds
+        self._writing = False  # a write that nobody reads hangs, and is the only one
 
     async def deliver(self, alert: dict[str, Any]) -> None:
         """Raises OSError where the stream is closed, TimeoutError where nobody reads it."""
-        await in_thread(lambda: self._write(alert), timeout_seconds=self._timeout_seconds)
+        if self._writing:
+            raise TimeoutError
+        text = render(alert, as_panel=self._stream.isatty())
+        self._writing = True
+        await in_thread(lambda: self._write(text), timeout_seconds=self._timeout_seconds)
 
-    def _write(self, alert: dict[str, Any]) -> None:
-        self._stream.write(render(alert, as_panel=self._stream.isatty()))
-        self._stream.flush()
+    def _write(self, text: str) -> None:
+        try:
+            self._put(text)
+        finally:
+            self._writing = False
+
+    def _put(self, text: str) -> None:
+        """Past the stream's own lock where it is a file: the log lines of the process go through that."""
+        try:
+            number = self._stream.fileno()
+        except (OSError, ValueError, AttributeError):  # in memory
+            self._stream.write(text)
+            self._stream.flush()
+            return
+        left = text.encode()
+        while left:
+            left = left[os.write(number, left) :]
 
 
 def render(alert: dict[str, Any], *, as_panel: bool) -> str:

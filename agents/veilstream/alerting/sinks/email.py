@@ -6,6 +6,7 @@ reader shows the two as one thread.
 
 from __future__ import annotations
 
+import logging
 import smtplib
 import ssl
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from pydantic import SecretStr
 from veilstream.alerting.sinks.thread import in_thread
 from veilstream.errors import SettingInvalid, SinkFailed, SinkRefused
 from veilstream.settings import Settings
+from veilstream.telemetry.logs import emit
 
 __all__ = ["EmailSink", "from_settings", "message"]
 
@@ -103,8 +105,8 @@ class EmailSink:
             raise SinkFailed(f"SMTP {error.smtp_code}") from None
         except smtplib.SMTPException as error:  # its text quotes addresses
             raise SinkFailed(f"SMTP ({type(error).__name__})") from None
-        if refused:
-            raise SinkFailed(f"{len(refused)} of {len(self._to)} recipients were refused")
+        if refused:  # others have it: told again, they would have it again
+            emit("recipients_refused", level=logging.WARNING, sink=self.name, count=len(refused))
 
     def _connected(self) -> smtplib.SMTP:
         context = self._context or ssl.create_default_context()
