@@ -9,6 +9,7 @@ from veilstream.bench.ledger.ground import Ground
 from veilstream.bench.ledger.growth import growth
 from veilstream.bench.ledger.measure import measure
 from veilstream.bench.ledger.options import Options
+from veilstream.bench.ledger.rebuilding import rebuilding
 from veilstream.keys import FileKeyProvider
 from veilstream.settings import KafkaSettings
 
@@ -57,3 +58,10 @@ async def test_growth_has_a_row_for_each_size_that_fits(ground: Ground) -> None:
         assert row["charges_per_s"] > 0
         assert row["windows"] > 0
         assert 0 < row["longest_script_ms"] <= told["longest_script_ms"]
+
+
+async def test_a_journal_of_so_many_entries_is_made_a_store_and_verified(ground: Ground) -> None:
+    told = await rebuilding(ground, 1200, lambda line: None)
+    assert told["entries"] == 1200
+    assert told["rebuild_s"] > 0 < told["verify_s"]
+    assert told["entries_per_s"] == pytest.approx(1200 / told["rebuild_s"])

@@ -284,3 +284,13 @@ def test_a_thousand_alerts_cost_a_thousand_steps() -> None:
         desk.take(NOW)
         desk.queue.committed()
     assert time.process_time() - began < 2.0, "a second at most; quadratic would be minutes"
+
+
+def test_an_attempt_that_may_have_been_heard_is_not_taken_back_by_a_later_one_that_was_not() -> None:
+    """A time-out, then a refused connection, then a silence: its end is told, or it would stay open for ever."""
+    desk = Desk()
+    desk.put(alert(1))
+    desk.fail(NOW, unsure=True)
+    desk.fail(NOW + 100.0)
+    desk.put(silence(3600.0), alert(1, "resolved"))
+    assert desk.next(NOW + 1000.0) == (1, "resolved")

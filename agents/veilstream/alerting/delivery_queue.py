@@ -197,7 +197,10 @@ class SinkQueue:
             after: seconds for which it asks to be left alone.
             unsure: it may have taken it all the same (it did not answer in time, say).
         """
-        if not unsure and action.intended:
+        if unsure and action.intended:
+            # A later failure that is sure takes that attempt back, and not this one.
+            self._before[action.mark] = self.told.get(action.mark)
+        elif action.intended:
             before = self._before.pop(action.mark, None)
             if before is None:
                 self.told.pop(action.mark, None)

@@ -8,7 +8,7 @@
 * `relaying` — the process with the relay.
 * `store` — what the store says of itself: memory, longest script, people's keys.
 * `runs` — a timed run, ours or the peer's, and its arithmetic.
-* `measure`, `growth` — the two forms of the benchmark.
+* `measure`, `growth`, `rebuilding` — the three forms of the benchmark.
 
 Everything is real: Valkey with `appendonly yes`, `appendfsync always`; Kafka as the journal; models that each
 hold a lease, charge a window of random people, and wait until the journal has acknowledged it before their

@@ -21,7 +21,7 @@ from veilstream.keys import FileKeyProvider
 from veilstream.ledger import Ledger
 from veilstream.transport import KafkaJournal, ensure_topics
 
-__all__ = ["Ground", "Team", "ground", "team"]
+__all__ = ["Ground", "Team", "empty", "ground", "team"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,21 @@ def ground(options: Options) -> Iterator[Ground]:
             yield Ground(options, folder, broker.bootstrap, store.url, pids)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def empty(here: Ground) -> AsyncIterator[tuple[Ledger, KafkaJournal]]:
+    """An empty store, and topics of its own, without processes."""
+    place = Place(here.store_url, here.bootstrap, f"bench{token_hex(5)}.", str(here.keys_folder))
+    settings = place.settings()
+    await ensure_topics(settings.kafka)
+    async with AsyncExitStack() as held:
+        client = Redis.from_url(here.store_url)
+        held.push_async_callback(client.aclose)
+        await client.flushall()
+        provider = FileKeyProvider(here.keys_folder)
+        journal = await held.enter_async_context(KafkaJournal(settings.kafka))
+        yield Ledger(client, provider.ledger(), provider=provider), journal
 
 
 @asynccontextmanager

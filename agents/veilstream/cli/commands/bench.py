@@ -207,6 +207,10 @@ def ledger(
             "--growth", help="From 10,000 to a million people, 10 to 100,000 of them a window, instead."
         ),
     ] = False,
+    rebuild: Annotated[
+        int | None,
+        typer.Option(min=10, max=10_000_000, help="A rebuild from so many journal entries, instead."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of people and windows.")] = 1,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small, in seconds: shows that it works, not how fast.")
@@ -217,6 +221,7 @@ def ledger(
     from veilstream.bench.ledger.growth import growth as measure_growth
     from veilstream.bench.ledger.measure import measure
     from veilstream.bench.ledger.options import Options
+    from veilstream.bench.ledger.rebuilding import rebuilding
     from veilstream.bench.pipeline.figures import rounded
 
     options = Options(
@@ -234,7 +239,10 @@ def ledger(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # everything is taken down then, too
     with ground(options.quick() if quick else options) as here:
-        told: Any = rounded(run((measure_growth if growth else measure)(here, say)))
+        if rebuild is not None:
+            told: Any = rounded(run(rebuilding(here, rebuild, say)))
+        else:
+            told = rounded(run((measure_growth if growth else measure)(here, say)))
     if json:
         print_json(told)
     else:
