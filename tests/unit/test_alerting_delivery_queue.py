@@ -287,7 +287,7 @@ def test_a_thousand_alerts_cost_a_thousand_steps() -> None:
 
 
 def test_an_attempt_that_may_have_been_heard_is_not_taken_back_by_a_later_one_that_was_not() -> None:
-    """A time-out, then a refused connection, then a silence: its end is told, or it would stay open for ever."""
+    """A time-out, then a refused connection, then a silence: else it would stay open there for ever."""
     desk = Desk()
     desk.put(alert(1))
     desk.fail(NOW, unsure=True)
