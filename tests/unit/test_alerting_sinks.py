@@ -150,6 +150,12 @@ async def test_what_can_be_put_right_is_no_refusal(receiver: Receiver, status: i
     assert len(receiver.got) == 1, "no redirect is followed"
 
 
+async def test_pagerduty_says_400_to_a_wrong_key_too_so_it_is_no_refusal_there(receiver: Receiver) -> None:
+    receiver.statuses = [400]
+    with pytest.raises(SinkFailed):
+        await PagerDutySink(SecretStr("k"), url=receiver.url).deliver(alert())
+
+
 @pytest.mark.parametrize("status", [400, 410, 413, 415, 422])
 async def test_no_is_taken_for_an_answer(receiver: Receiver, status: int) -> None:
     receiver.statuses = [status]

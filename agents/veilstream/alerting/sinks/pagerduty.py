@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from veilstream.alerting.sinks.forms import alert_annotations, alert_labels, link
 from veilstream.alerting.sinks.http import Poster
-from veilstream.errors import SettingInvalid
+from veilstream.errors import SettingInvalid, SinkFailed, SinkRefused
 from veilstream.events.codec import dumps
 from veilstream.settings import Settings
 
@@ -55,8 +55,14 @@ class PagerDutySink:
         self._poster = Poster(url, setting="alerting.pagerduty_url", timeout_seconds=timeout_seconds)
 
     async def deliver(self, alert: dict[str, Any]) -> None:
-        """Return when PagerDuty has taken it. Raises as `Poster.post`."""
-        await self._poster.post(body(alert, self._routing_key, source_url=self._source_url))
+        """Return when PagerDuty has taken it. Raises as `Poster.post`.
+
+        It says 400 to a wrong routing key as well, which can be put right: tried again, as a wrong key elsewhere.
+        """
+        try:
+            await self._poster.post(body(alert, self._routing_key, source_url=self._source_url))
+        except SinkRefused as error:
+            raise SinkFailed(error.message, hint="see alerting.pagerduty_routing_key") from None
 
 
 def body(alert: Mapping[str, Any], routing_key: SecretStr, *, source_url: str | None = None) -> bytes:
