@@ -57,7 +57,7 @@ class PagerDutySink:
     async def deliver(self, alert: dict[str, Any]) -> None:
         """Return when PagerDuty has taken it. Raises as `Poster.post`.
 
-        It says 400 to a wrong routing key as well, which can be put right: tried again, as a wrong key elsewhere.
+        It says 400 to a wrong routing key as well, which can be put right: tried again, as elsewhere.
         """
         try:
             await self._poster.post(body(alert, self._routing_key, source_url=self._source_url))
