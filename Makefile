@@ -35,7 +35,7 @@ tools:
 # Without the tools the tests that need them fail, and say so; the others run.
 test: $(STAMP)
 	@.ci/tools || true
-	$(BIN)/pytest -m "not slow" -n 3 --dist loadfile $(ARGS)
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
