@@ -410,6 +410,22 @@ async def test_verify_runs_beside_workers(ledger: Ledger) -> None:
     assert checks > 0
 
 
+async def test_a_lease_is_kept_while_the_broker_takes_its_time(ledger: Ledger) -> None:
+    """Else a second relay would take the tree over in the middle, and the two fence each other in turn."""
+
+    class Slow(MemoryJournal):
+        async def append(self, records: Sequence[JournalRecord]) -> int:
+            await asyncio.sleep(1.0)
+            return await super().append(records)
+
+    await ledger.create_budget("b", "acme", 3.0, DELTA, [12], buckets=16)
+    moving = asyncio.create_task(Relay(ledger, Slow(), "slow", ttl_seconds=0.3).drain())
+    await asyncio.sleep(0.7)
+    with pytest.raises(Fenced):
+        await ledger.take("b", RELAY, 1.0)
+    await moving
+
+
 # A store that went back
 
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from veilstream.contracts import Journal, JournalRecord
 from veilstream.errors import (
     BrokerUnavailable,
+    BudgetUnknown,
     Fenced,
     JournalBroken,
     LedgerDiffers,
@@ -172,7 +173,10 @@ class Relay:
         now = asyncio.get_running_loop().time()
         if now >= self._refresh_at:
             self._refresh_at = now + _REFRESH_SECONDS
-            await self._ledger.refresh_due()
+            for name in await self._ledger.budgets():
+                # What is wrong with one tree is said when its own entries are moved, and holds up no other.
+                with suppress(LedgerDiffers, BudgetUnknown):
+                    await self._ledger.refresh_budget(name)
 
     async def _tree(self, root: str) -> bool:
         client = self._ledger.client

@@ -62,6 +62,7 @@ Ended = Literal["stopped", "windows", "exhausted"]
 State = dict[str, Any]
 
 LEASE_SECONDS = 10.0
+_ROOM_SECONDS = 1.0
 _SOURCE = "veilstream/trainer"
 
 
@@ -173,15 +174,17 @@ class Worker:
             path = await self._patiently(lambda: self._ledger.path(worker.budget))
             decision = decide(path, window_charges(path[0].orders, *window))
             full = next((budget for budget in path if budget.name == decision.at), None)
-            if full is None or full.due_period(self._clock()) > full.period:
-                return True
-            if not full.frozen and full.refresh_seconds is None:
+            if full is not None and not full.frozen and full.refresh_seconds is None:
                 return False
             if self._fenced.is_set():
                 raise self._context.lost()
+            # Before either: the store's clock may be behind ours, and would refuse again at once.
             with suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(_ROOM_SECONDS):
                     await self._stop.wait()
+                    return False
+            if full is None or full.due_period(self._clock()) > full.period:
+                return True
         return False
 
     # The lease
