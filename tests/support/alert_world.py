@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from veilstream.alerting.silences import Silence
-from veilstream.alerting.sinks.topic import TopicSink
+from veilstream.alerting.writing import AlertWriter
 from veilstream.events import types
 from veilstream.events.cloudevents import Attributes
 from veilstream.events.codec import dumps
@@ -56,9 +56,15 @@ def instant(unix_seconds: float) -> str:
 async def publish(kafka: KafkaSettings, *alerts: dict[str, Any]) -> None:
     """Put alerts on the topic as the rules do."""
     async with producer(kafka) as sender:
-        topic = TopicSink(sender, topic_name(kafka, "budget.alerts"))
+        writer = AlertWriter(
+            sender,
+            public=topic_name(kafka, "budget.alerts"),
+            operator=topic_name(kafka, "operator.signals"),
+            told=lambda one: None,
+        )
         for one in alerts:
-            await topic.deliver(one)
+            await writer.send(one)
+        await writer.settle()
 
 
 async def publish_silence(kafka: KafkaSettings, silence: Silence) -> None:

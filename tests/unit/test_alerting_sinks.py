@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import threading
@@ -24,9 +25,9 @@ from veilstream.alerting.sinks.pagerduty import PagerDutySink
 from veilstream.alerting.sinks.registry import BUILT_IN, GROUP, build_sinks, chosen
 from veilstream.alerting.sinks.slack import SlackSink
 from veilstream.alerting.sinks.thread import in_thread
-from veilstream.alerting.sinks.topic import TopicSink
 from veilstream.alerting.sinks.trial import trial
 from veilstream.alerting.sinks.webhook import WebhookSink
+from veilstream.alerting.writing import AlertWriter
 from veilstream.errors import RecordInvalid, SettingInvalid, SinkFailed, SinkRefused
 from veilstream.events import types
 from veilstream.events.cloudevents import Attributes
@@ -235,21 +236,29 @@ def test_only_http_is_spoken_and_an_address_never_shown(sink: Any, url: str) -> 
     assert "secret" not in str(caught.value)
 
 
-async def test_topic_sink_writes_a_checked_cloudevent_keyed_by_fingerprint() -> None:
+@pytest.mark.parametrize(("audience", "topic"), [("public", "alerts"), ("operator", "signals")])
+async def test_the_topic_gets_a_checked_cloudevent_keyed_by_fingerprint(audience: str, topic: str) -> None:
     sent: list[dict[str, Any]] = []
 
     class Producer:
-        async def send_and_wait(self, topic: str, value: bytes, key: bytes, *, headers: Any) -> None:
+        async def send(self, topic: str, value: bytes, key: bytes, *, headers: Any) -> asyncio.Future[Any]:
             sent.append({"topic": topic, "value": value, "key": key, "headers": headers})
+            done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
 
-    await TopicSink(Producer(), "veil.budget.alerts").deliver(alert())
+    told: list[dict[str, Any]] = []
+    writer = AlertWriter(Producer(), public="alerts", operator="signals", told=told.append)
+    await writer.send(alert(audience=audience))
+    assert told == []
+    await writer.settle()
     (record,) = sent
-    assert record["topic"] == "veil.budget.alerts"
+    assert record["topic"] == topic
     assert record["key"] == alert()["fingerprint"].encode()
-    assert decode(types.ALERT, record["value"]) == alert()
+    assert decode(types.ALERT, record["value"]) == alert(audience=audience) == told[0]
     assert Attributes.from_headers(record["headers"]).type == types.ALERT
     with pytest.raises(RecordInvalid):
-        await TopicSink(Producer(), "veil.budget.alerts").deliver(alert(severity="loud"))
+        await writer.send(alert(severity="loud"))
 
 
 async def test_console_writes_one_line_of_json_where_no_person_looks() -> None:

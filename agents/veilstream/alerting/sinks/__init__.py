@@ -2,7 +2,6 @@
 
 | sink           | file              | how it is told                                                     |
 |----------------|-------------------|--------------------------------------------------------------------|
-| `topic`        | `topic.py`        | by the rules, first and awaited: the topic is the record of truth  |
 | `alertmanager` | `alertmanager.py` | `POST /api/v2/alerts`, again and again while it fires              |
 | `console`      | `console.py`      | a panel where a person looks, else a JSON line                     |
 | `email`        | `email.py`        | SMTP with STARTTLS or TLS; beginning and end are one thread        |
@@ -10,7 +9,7 @@
 | `slack`        | `slack.py`        | a message of blocks by an incoming webhook                         |
 | `webhook`      | `webhook.py`      | Alertmanager's webhook form, version 4, signed                     |
 
-All but the topic are told by `veilstream.alerting.delivery`, each from its own place on the topic: a sink
+They are told by `veilstream.alerting.delivery`, each from its own place on the topic of truth: a sink
 here only says whether it took an alert (`http.py` reads that off an answer). `registry.py` finds sinks by
 name, also those that other packages bring as entry points; `trial.py` tries one.
 """
