@@ -64,7 +64,7 @@ async def publish(kafka: KafkaSettings, *alerts: dict[str, Any]) -> None:
         )
         for one in alerts:
             await writer.send(one)
-        await writer.settle()
+            await writer.settle()
 
 
 async def publish_silence(kafka: KafkaSettings, silence: Silence) -> None:
